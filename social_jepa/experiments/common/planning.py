@@ -6,6 +6,7 @@ the scene.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from env.recording import record_frame
 from env.renderer import Renderer
+from env.renderers.build import share_renderer
 from env.scene import Scene
 from social_jepa.experiments.common.core_predictors import (
     CoreRecording,
@@ -24,7 +26,10 @@ from social_jepa.experiments.common.core_predictors import (
 from social_jepa.experiments.framework.score import Score
 
 STEERED = 2  # coordinates of the first object
+MIN_PLOT_DISTANCE = 0.8  # least distance from start to goal of the plotted episode
 Policy = Callable[["Episodes", torch.Generator], Tensor]  # episodes -> actions in [-1, 1], [E, 2]
+# held-out ticks of the goals, [E], and a renderer -> policies by name
+MakePolicies = Callable[[np.ndarray, Renderer], Mapping[str, Policy]]
 
 
 @dataclass(frozen=True)
@@ -225,3 +230,86 @@ def success_scores(distances: Mapping[str, np.ndarray], success_distance: float)
     scores |= {f"distance: {name}": Score.mean(end) for name, end in ends.items()}
     own = successes["own goal"]
     return scores | {f"1 - success ratio of {name}": Score(found, own) for name, found in successes.items()}
+
+
+def planning_scores(
+    peer: CoreRecording, receiver: CoreRecording, make_policies: MakePolicies, config: PlanningConfig,
+    rng: np.random.Generator, words: Sequence[int], plotted: Sequence[str],
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
+    """Run the receiver's policies from the same held-out ticks towards goals at other held-out ticks.
+
+    Args:
+        peer: Agent whose view of the goal is plotted beside the receiver's.
+        receiver: Agent that plans.
+        make_policies: Returns its policies towards the goals at these ticks, "own goal" among them.
+        config: Settings of the episodes.
+        rng: Draws starts and goals.
+        words: Words of the seed that all policies draw their plans with.
+        plotted: Policies whose episode is plotted, if they are run.
+
+    Returns:
+        (`success_scores` of the policies; arrays of the plots: the mean distance from the goal at each tick
+        [T] as "distance: POLICY", and the frames of one episode, see `_episode_frames`).
+    """
+    scene = receiver.agent.scene
+    starts, goals = draw_episodes(rng, len(receiver.heldout), config)
+    with closing(share_renderer(scene.config)) as renderer:
+        policies = make_policies(goals, renderer)
+        paths, distances = run_policies(policies, scene, starts, goals, config, words)
+        chosen = int((distances["own goal"][0] > MIN_PLOT_DISTANCE).argmax())  # by its start alone
+        one_path = {name: paths[name][:, chosen] for name in plotted if name in paths}
+        frames = _episode_frames(peer, receiver, renderer, goals[chosen], starts[chosen], one_path)
+    means = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
+    return success_scores(distances, config.success_distance), means | frames
+
+
+def _episode_frames(
+    peer: CoreRecording, receiver: CoreRecording, renderer: Renderer, goal: int, start: int,
+    paths: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Return frames of one episode, uint8.
+
+    Args:
+        peer: Agent that also saw the goal.
+        receiver: Agent that plans.
+        renderer: A renderer of the scene.
+        goal: Tick of the goal.
+        start: Tick of the start.
+        paths: By policy, the object's factors at each tick, [T, 2].
+
+    Returns:
+        The goal as both saw it, "peer's goal frame" and "own goal frame", [1, H, W, 3], and the receiver's
+        views as "frames: POLICY", [T, H, W, 3].
+    """
+    scene = receiver.agent.scene
+    at_goal = Episodes(scene, np.array([goal]), 1.0)
+    arrays = {
+        "peer's goal frame": at_goal.render(renderer, peer),
+        "own goal frame": at_goal.render(renderer, receiver),
+    }
+    for name, path in paths.items():
+        episode = Episodes(scene, start + np.arange(len(path)), 1.0)
+        episode.steered = path
+        arrays[f"frames: {name}"] = episode.render(renderer, receiver)
+    return arrays
+
+
+def average_directions(
+    directions: Sequence[tuple[Mapping[str, Score], Mapping[str, np.ndarray]]],
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
+    """Return the mean scores of both directions between two agents, and one set of arrays for the plots.
+
+    Args:
+        directions: Of each direction the scores, and the arrays of `planning_scores`.
+
+    Returns:
+        (mean scores; the arrays of the first direction, with mean distances).
+    """
+    scores, arrays = zip(*directions, strict=True)
+    mean_scores = {name: Score.average([each[name] for each in scores]) for name in scores[0]}
+    distances = {
+        name: np.mean([each[name] for each in arrays], axis=0)
+        for name in arrays[0]
+        if name.startswith("distance: ")
+    }
+    return mean_scores, {**arrays[0], **distances}

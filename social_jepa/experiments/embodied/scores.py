@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,19 +13,16 @@ from alignment.linear_map import LinearMap
 from alignment.shared_subspace import SharedSubspace, find_shared
 from env.camera_motion import camera_offsets
 from env.renderer import Renderer
-from env.renderers.build import share_renderer
 from social_jepa.experiments.common.core_predictors import CoreRecording, linear_predictor
 from social_jepa.experiments.common.edges import Embeddings, Pairing, edge_scores, edges_between
 from social_jepa.experiments.common.planning import (
     STEERED,
-    Episodes,
     PlanningConfig,
     Policy,
-    draw_episodes,
+    average_directions,
     planning_policy,
+    planning_scores,
     random_policy,
-    run_policies,
-    success_scores,
     true_state_policy,
 )
 from social_jepa.experiments.common.probes import state_probe
@@ -36,7 +34,7 @@ MAPS = ("shared map", "no map", "shifted map")
 POLICIES = ("own goal", "peer's goal", "goal, no map", "goal, shifted map", "random", "true state")
 BASELINE_POLICIES = ("own goal", "peer's goal")  # those of agents that learn nothing
 READ = ("own latents", "translated", "translated, shifted")  # what a camera's offsets are read from
-MIN_PLOT_DISTANCE = 0.8  # least distance from start to goal of the plotted episode
+PLOTTED = "peer's goal"  # policy of the plotted episode
 
 
 def shared_directions(
@@ -72,10 +70,10 @@ def make_maps(source: TrainedAgent, target: TrainedAgent, pairing: Pairing) -> d
 
 
 def make_policies(
-    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], goals: np.ndarray,
-    config: PlanningConfig, renderer: Renderer,
+    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
+    names: Sequence[str], goals: np.ndarray, renderer: Renderer,
 ) -> dict[str, Policy]:  # fmt: skip
-    """Return the receiver's policy by POLICIES, with goals at these held-out ticks."""
+    """Return the receiver's policies of these names, with goals at these held-out ticks."""
     predict, rows = linear_predictor(receiver, STEERED), torch.from_numpy(goals)
     seen = peer.heldout[rows]
     targets = {
@@ -89,7 +87,8 @@ def make_policies(
         for name, latents in targets.items()
     }
     true_goals = receiver.agent.scene.factors(goals)[:, :STEERED]
-    return policies | {"random": random_policy, "true state": true_state_policy(true_goals, config)}
+    policies |= {"random": random_policy, "true state": true_state_policy(true_goals, config)}
+    return {name: policies[name] for name in names}
 
 
 def pair_scores(
@@ -110,58 +109,19 @@ def pair_scores(
     """
     if not all(recording.agent.core_dim for recording in recordings):
         raise ValueError("an agent found no core: raise setup.training.steps or setup.model.dim")
-    scores, arrays = [], []
+    directions, config = [], settings.planning
     for peer, receiver in (recordings, recordings[::-1]):
         maps = make_maps(peer.agent, receiver.agent, pairing)
-        planned, found = planning_scores(peer, receiver, maps, settings.planning, seed, names)
+        make = partial(make_policies, peer, receiver, maps, config, names)
+        rng, words = EmbodiedStream.EPISODES.rng(seed), [seed, EmbodiedStream.PLANS]
+        planned, arrays = planning_scores(peer, receiver, make, config, rng, words, (PLOTTED,))
         shared = shared_directions(peer.agent, receiver.agent, pairing)
-        scores.append(planned | camera_scores(peer.agent, shared))
-        arrays.append(found)
-    mean = {name: Score.average([each[name] for each in scores]) for name in scores[0]}
-    distances = {
-        name: (arrays[0][name] + arrays[1][name]) / 2 for name in arrays[0] if name.startswith("distance")
-    }
+        frames = [arrays.pop(name) for name in ("peer's goal frame", "own goal frame", f"frames: {PLOTTED}")]
+        arrays["frames"] = np.concatenate(frames)
+        directions.append((planned | camera_scores(peer.agent, shared), arrays))
+    scores, arrays = average_directions(directions)
     edges = edges_between([Embeddings.of(recording.agent) for recording in recordings], pairing)
-    return mean | edge_scores(edges, 2 * settings.setup.scene.objects), arrays[0] | distances
-
-
-def planning_scores(
-    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
-    seed: int, names: Sequence[str] = POLICIES,
-) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
-    """Run episodes in which the receiver plans towards its own goals, or what the moving peer saw.
-
-    Returns:
-        (scores by POLICIES, see `common.planning.success_scores`; arrays of the plots).
-    """
-    scene = receiver.agent.scene
-    starts, goals = draw_episodes(EmbodiedStream.EPISODES.rng(seed), len(receiver.heldout), config)
-    renderer = share_renderer(scene.config)
-    made = make_policies(peer, receiver, maps, goals, config, renderer)
-    policies = {name: made[name] for name in names}
-    plans = [seed, EmbodiedStream.PLANS]
-    paths, distances = run_policies(policies, scene, starts, goals, config, plans)
-    arrays = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
-    chosen = int((distances["own goal"][0] > MIN_PLOT_DISTANCE).argmax())  # by its start alone
-    one_path = paths["peer's goal"][:, chosen]
-    arrays |= _episode_frames(peer, receiver, renderer, goals[chosen], starts[chosen], one_path)
-    renderer.close()
-    return success_scores(distances, config.success_distance), arrays
-
-
-def _episode_frames(
-    peer: CoreRecording, receiver: CoreRecording, renderer: Renderer, goal: int, start: int,
-    path: np.ndarray,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Return the goal as peer and receiver saw it, then the receiver's views, uint8 [T + 2, H, W, 3]."""
-    scene = receiver.agent.scene
-    at_goal, episode = (
-        Episodes(scene, np.array([goal]), 1.0),
-        Episodes(scene, start + np.arange(len(path)), 1.0),
-    )
-    episode.steered = path
-    goals = [at_goal.render(renderer, agent) for agent in (peer, receiver)]
-    return {"frames": np.concatenate([*goals, episode.render(renderer, receiver)])}
+    return scores | edge_scores(edges, 2 * settings.setup.scene.objects), arrays
 
 
 def camera_scores(agent: TrainedAgent, shared: SharedSubspace) -> dict[str, Score]:

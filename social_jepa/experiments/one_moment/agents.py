@@ -31,13 +31,13 @@ class FoundAxes:
 
     Attributes:
         spectrum: [D], lag-1 autocorrelation of each axis.
-        third_moments: [D, D, D], E[z_a z_b z_c] over the ticks that the axes were found on.
+        skewness: [D, D, D], E[z_a z_b z_c] over the ticks that the axes were found on.
         moments: [M, 4, D], of the moments that maps are fitted on.
         heldout: [K, D], of the ticks that they are scored on.
     """
 
     spectrum: np.ndarray
-    third_moments: np.ndarray
+    skewness: np.ndarray
     moments: np.ndarray
     heldout: np.ndarray
 
@@ -47,9 +47,11 @@ class FoundAxes:
         return len(self.spectrum)
 
     def shifted(self) -> "FoundAxes":
-        """Return it with moments and held-out ticks shifted in time by half of their range: the null."""
-        moments, heldout = (np.roll(rows, len(rows) // 2, axis=0) for rows in (self.moments, self.heldout))
-        return replace(self, moments=moments, heldout=heldout)
+        """Return it with moments, which maps are fitted on, shifted in time by half of their range: the null.
+
+        Held-out ticks stay as they are, so that a map that such moments happened to give right would score.
+        """
+        return replace(self, moments=np.roll(self.moments, len(self.moments) // 2, axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ def find_axes(latents: Tensor, fresh: int, moments: int, dim: int | None) -> Fou
     own_rows, moment_rows, heldout = np.split(rows, [fresh, fresh + moments * MOMENT_TICKS])
     return FoundAxes(
         spectrum=basis.spectrum[:kept].double().numpy(),
-        third_moments=np.einsum("na,nb,nc->abc", own_rows, own_rows, own_rows, optimize=True) / fresh,
+        skewness=np.einsum("na,nb,nc->abc", own_rows, own_rows, own_rows, optimize=True) / fresh,
         moments=moment_rows.reshape(moments, MOMENT_TICKS, kept),
         heldout=heldout,
     )

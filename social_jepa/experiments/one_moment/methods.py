@@ -1,4 +1,4 @@
-r"""Maps between the axes of two agents from few pairs, or from none: signs, a permutation, third moments.
+r"""Maps between the axes of two agents from few pairs, or from none: signs, a permutation, skewness.
 
 If the axes of two agents are the same factors of the scene, sorted by their autocorrelations, they differ
 only in sign. With x_k and y_k the latents of pair k, axis by axis, and D_i and D_j the numbers of axes:
@@ -7,7 +7,10 @@ only in sign. With x_k and y_k the latents of pair k, axis by axis, and D_i and 
     shrunk       tanh(sum_k x_k y_k c / (1 - c^2)) c: the posterior mean of the target given the pairs and
                  x, if the two axes correlate by +c or -c with equal prior probability
     permutation  the signed permutation of the highest likelihood of the pairs and of the two spectra
-    orthogonal   the orthogonal map of the least error on the pairs (Procrustes), for which axes mean nothing
+    orthogonal   the orthogonal map of the least error on the pairs (Procrustes), for which axes mean nothing;
+                 directions that the pairs leave undetermined are dropped
+    shrunk orthogonal
+                 the same, with each pair of singular directions shrunk as a sign is
 
 Where the numbers of axes differ, the trailing ones of the larger side have no partner.
 """
@@ -16,6 +19,8 @@ from itertools import product
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from alignment.core import ROUNDING
 
 CORRELATION = 0.95  # prior: correlation of two agents' axes for the same factor
 # prior: standard deviation between two agents' estimates of one autocorrelation; up to 0.011 on seed 100
@@ -29,8 +34,7 @@ def signs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def shrunk_signs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the signs, each shrunk by its uncertainty, [n, D_i] and [n, D_j] -> [D_i, D_j]."""
-    certainty = CORRELATION / (1 - CORRELATION**2)
-    return _diagonal(CORRELATION * np.tanh(certainty * _products(x, y)), x, y)
+    return _diagonal(_shrink(_products(x, y)), x, y)
 
 
 def signed_permutation(
@@ -57,14 +61,24 @@ def signed_permutation(
 def orthogonal_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the orthogonal map with the least error on the pairs, [n, D_i] and [n, D_j] -> [D_i, D_j].
 
-    Unlike `alignment.fit.fit_procrustes` it works on numpy arrays and does not center them.
+    A partial isometry, as that of `alignment.shared_subspace.find_shared`: n pairs determine at most n
+    directions, and all others are dropped. Unlike `alignment.fit.fit_procrustes` it does not center them.
     """
-    u, _, vt = np.linalg.svd(x.T @ y, full_matrices=False)
+    u, _, vt = _singular_directions(x, y)
     return u @ vt
 
 
-def third_moment_signs(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the signs of axes that match the third moments of two agents best, [D].
+def shrunk_orthogonal_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the orthogonal map, each pair of its singular directions shrunk by the uncertainty of its sign.
+
+    On one axis it is `shrunk_signs`. [n, D_i] and [n, D_j] -> [D_i, D_j].
+    """
+    u, s, vt = _singular_directions(x, y)
+    return (u * _shrink(s)) @ vt
+
+
+def skewness_signs(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the signs of axes that match the skewness of two agents best, [D].
 
     All 2^D choices are tried. The two agents need no tick in common.
 
@@ -75,6 +89,18 @@ def third_moment_signs(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     choices = np.array(list(product((1.0, -1.0), repeat=len(source))))
     score = np.einsum("abc,ra,rb,rc->r", source * target, choices, choices, choices, optimize=True)
     return choices[score.argmax()]
+
+
+def _shrink(products: np.ndarray) -> np.ndarray:
+    """Return the posterior mean of signed correlations, given the summed products of their pairs."""
+    return CORRELATION * np.tanh(CORRELATION / (1 - CORRELATION**2) * products)
+
+
+def _singular_directions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the singular value decomposition of x^T y, without values that rounding alone leaves."""
+    u, s, vt = np.linalg.svd(x.T @ y, full_matrices=False)
+    determined = s > ROUNDING**0.5 * np.linalg.norm(x) * np.linalg.norm(y)
+    return u[:, determined], s[determined], vt[determined]
 
 
 def _products(x: np.ndarray, y: np.ndarray) -> np.ndarray:

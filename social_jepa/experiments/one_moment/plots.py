@@ -10,15 +10,16 @@ from social_jepa.experiments.one_moment.scores import (
     ORTHOGONAL,
     PERMUTATION,
     SHRUNK,
+    SHRUNK_ORTHOGONAL,
     SIGNS,
-    THIRD_MOMENTS,
+    SKEWNESS,
     null_name,
 )
 from social_jepa.experiments.one_moment.settings import Settings
 
 STYLES = {
     SIGNS: (COLORS[0], "o"), SHRUNK: (COLORS[5], "v"), PERMUTATION: (COLORS[3], "D"),
-    ORTHOGONAL: (COLORS[4], "s"),
+    ORTHOGONAL: (COLORS[4], "s"), SHRUNK_ORTHOGONAL: (COLORS[1], "P"),
 }  # fmt: skip
 
 
@@ -41,9 +42,9 @@ def plot_moments(results: Results, settings: Settings) -> Figure:
             estimates = [results.estimate(condition, f"{method}, {count}") for count in counts]
             draw_curve(axis, counts, estimates, method, color, marker)
         null = [results.mean(condition, null_name(f"{SIGNS}, {count}")) for count in counts]
-        axis.plot(counts, null, color="black", ls="--", lw=1, label="signs, shifted in time")
-        without = results.estimate(condition, THIRD_MOMENTS).value
-        axis.plot([0], [without], ls="None", marker="x", color="black", label="third moments")
+        axis.plot(counts, null, color="black", ls="--", lw=1, label="signs, moments shifted in time")
+        without = results.estimate(condition, SKEWNESS).value
+        axis.plot([0], [without], ls="None", marker="x", color="black", label="skewness")
         axis.axhline(LEAST_R2, color="black", lw=0.8, ls=":", label="threshold")
         axis.set_xticks([0, *counts])
         axis.set_xlabel("moments")

@@ -10,17 +10,18 @@ from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.one_moment.agents import FoundAxes
 from social_jepa.experiments.one_moment.methods import (
     orthogonal_map,
+    shrunk_orthogonal_map,
     shrunk_signs,
     signed_permutation,
     signs,
-    third_moment_signs,
+    skewness_signs,
 )
 from social_jepa.experiments.one_moment.settings import OneMomentStream, Settings
 
-SIGNS, SHRUNK, PERMUTATION, ORTHOGONAL = METHODS = (
-    "signs", "shrunk signs", "permutation", "orthogonal map",
+SIGNS, SHRUNK, PERMUTATION, ORTHOGONAL, SHRUNK_ORTHOGONAL = METHODS = (
+    "signs", "shrunk signs", "permutation", "orthogonal map", "shrunk orthogonal map",
 )  # fmt: skip
-THIRD_MOMENTS = "third moments, 0"  # the score without a moment
+SKEWNESS = "skewness, 0"  # the score without a moment
 Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]  # pairs [n, D_i] and [n, D_j] -> map [D_i, D_j]
 
 
@@ -61,24 +62,25 @@ def _fits(source: FoundAxes, target: FoundAxes) -> Mapping[str, Fit]:
     permutation = partial(
         signed_permutation, source_spectrum=source.spectrum, target_spectrum=target.spectrum
     )
-    return dict(zip(METHODS, (signs, shrunk_signs, permutation, orthogonal_map), strict=True))
+    fits = signs, shrunk_signs, permutation, orthogonal_map, shrunk_orthogonal_map
+    return dict(zip(METHODS, fits, strict=True))
 
 
 def unpaired_scores(pair: Sequence[FoundAxes], seed: int, settings: Settings) -> dict[str, Score]:
-    """Return R2 without a moment, of signs that match third moments; the null is a mean over random signs."""
+    """Return R2 without a moment, of signs that match skewness; the null is a mean over random signs."""
     found: list[Score] = []
     random: list[Score] = []
     for direction, (source, target) in enumerate(permutations(pair, 2)):
         common = min(source.dim, target.dim, settings.factors)
         leading = (slice(common),) * 3
-        flips = third_moment_signs(source.third_moments[leading], target.third_moments[leading])
+        flips = skewness_signs(source.skewness[leading], target.skewness[leading])
         draws = OneMomentStream.SIGNS.rng(seed, direction).choice((-1.0, 1.0), (settings.draws, common))
         for scores, choices in ((found, flips[None]), (random, draws)):
             for choice in choices:
                 weight = np.zeros((source.dim, target.dim))
                 weight[range(common), range(common)] = choice
                 scores.append(heldout_r2(weight, source, target, settings.factors))
-    return {THIRD_MOMENTS: Score.average(found), null_name(THIRD_MOMENTS): Score.average(random)}
+    return {SKEWNESS: Score.average(found), null_name(SKEWNESS): Score.average(random)}
 
 
 def heldout_r2(weight: np.ndarray, source: FoundAxes, target: FoundAxes, factors: int) -> Score:

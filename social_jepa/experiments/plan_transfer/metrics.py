@@ -52,15 +52,19 @@ def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
 
 
 def _gain_metrics(results: Results, settings: Settings) -> list[Metric]:
-    """Return what agents that learn have above the best baseline, by condition."""
+    """Return what agents that learn have above the best baseline, by condition.
+
+    R2 is that of all factors (`HeldoutWindows.scores`), so that agents with fewer axes than a baseline are
+    not scored on these alone.
+    """
+    ahead = THRESHOLD_HORIZON
     compared = {
-        f"R2 {THRESHOLD_HORIZON} ticks ahead, peer's linear predictor": "linear: fitted map, {}",
+        f"R2 of all factors {ahead} ticks ahead, peer's linear predictor": f"linear: fitted map, {ahead}",
         "success, peer's goal": "peer's goal",
     }
     metrics = []
-    for text, score in compared.items():
+    for text, found in compared.items():
         for condition in settings.conditions:
-            found = score.format(THRESHOLD_HORIZON)
             best = Estimate.highest(
                 results.estimate(condition, baseline_name(name, found)) for name in METHODS
             )
@@ -117,7 +121,15 @@ def _predictor_metrics(results: Results, condition: str) -> list[Metric]:
     group, score = f"predictors, {condition}", "map: fitted map"
     null = results.mean(condition, "map: shifted map")
     baselines = similarity(results, condition, score)
-    metrics = [Metric(f"{condition}: R2 of the map", estimate(score), null, group=group, **baselines)]
+    metrics = [
+        Metric(
+            f"{condition}: R2 of the map, on the receiver's own axes",
+            estimate(score),
+            null,
+            group=group,
+            **baselines,
+        )
+    ]
     metrics.append(_error_ratio(results, condition, "perceptron", group))
     copied = results.mean(condition, f"copy, {THRESHOLD_HORIZON}")
     for kind in PREDICTORS:
@@ -125,7 +137,10 @@ def _predictor_metrics(results: Results, condition: str) -> list[Metric]:
             f"{kind}: {name}, {THRESHOLD_HORIZON}" for name in ("own", "fitted map", "no map", "shifted map")
         ]
         own, mapped, unmapped, shifted = map(estimate, scores)
-        name, chance = f"{condition}: R2 {THRESHOLD_HORIZON} ticks ahead, {kind}", shifted.value
+        name, chance = (
+            f"{condition}: R2 of all factors {THRESHOLD_HORIZON} ticks ahead, {kind}",
+            shifted.value,
+        )
         first, second = (
             similarity(results, condition, score) if kind == "linear" else Baselines() for score in scores[:2]
         )

@@ -44,7 +44,7 @@ def plot_errors(results: Results, conditions: tuple[str, ...], max_horizon: int)
             axis.axhline(1, color="black", lw=0.8)
             axis.set_yscale("log" if kind == "linear" else "linear")
             axis.set_title(f"{condition} apart, {title}", loc="left", fontsize=10)
-        row[0].set_ylabel("squared error / variance")
+        row[0].set_ylabel("squared error / variance of all factors")
     for axis in axes[-1]:
         axis.set_xlabel("ticks ahead")
         axis.set_xticks(x)

@@ -71,29 +71,41 @@ class HeldoutWindows:
         first: Its core at the first tick of each window, [N, d].
         actions: Actions on all objects from there on, [N, K, A].
         later: Its core 1 to K ticks after the first, [K, N, d].
+        factors: F, number of factors of the scene.
     """
 
     first: Tensor
     actions: Tensor
     later: Tensor
+    factors: int
 
     @classmethod
     def cut(cls, recording: CoreRecording, max_horizon: int, stride: int) -> "HeldoutWindows":
         """Return an agent's windows, one start every `stride` ticks because close ones are redundant."""
         starts = torch.arange(0, len(recording.heldout) - max_horizon, stride)
-        action_dim = recording.agent.scene.config.objects * 2
-        actions = recording.actions(range(len(recording.heldout)), action_dim)
+        factors = recording.agent.scene.config.objects * 2  # each has an action
+        actions = recording.actions(range(len(recording.heldout)), factors)
         ahead = starts + torch.arange(1, max_horizon + 1)[:, None]  # [K, N]
-        return cls(recording.heldout[starts], actions[ahead - 1].transpose(0, 1), recording.heldout[ahead])
+        first, later = recording.heldout[starts], recording.heldout[ahead]
+        return cls(first, actions[ahead - 1].transpose(0, 1), later, factors)
 
     def errors(self, predict: Predict, action_dim: int) -> Tensor:
-        """Return the squared errors of a predictor, [K, N]."""
-        return (roll_out(predict, self.first, self.actions[..., :action_dim]) - self.later).square().sum(-1)
+        """Return the squared errors of a predictor on each axis, [K, N, d]."""
+        return (roll_out(predict, self.first, self.actions[..., :action_dim]) - self.later).square()
 
     def scores(self, name: str, errors: Tensor) -> dict[str, Score]:
-        """Return the R2 of errors [K, N] at each horizon, relative to the mean latent at that horizon."""
-        deviations = (self.later - self.later.mean(1, keepdim=True)).square().sum(-1)
-        return {
-            f"{name}, {ahead}": Score(error.numpy(), deviation.numpy())
-            for ahead, (error, deviation) in enumerate(zip(errors, deviations, strict=True), 1)
-        }
+        """Return R2 of all factors at each horizon, relative to the mean latent at that horizon.
+
+        An axis of a core is white and counts as one factor. Factors beyond its d axes are unexplained: they
+        add (F - d) / d of the deviations of these to errors and deviations. Axes after the F leading ones
+        are left out.
+
+        Args:
+            name: First part of the names of the scores.
+            errors: Squared errors on each axis, [K, N, d].
+        """
+        deviations = (self.later - self.later.mean(1, keepdim=True)).square()
+        unexplained, total = (axes[..., : self.factors].sum(-1) for axes in (errors, deviations))  # [K, N]
+        missing = max(0, self.factors - errors.shape[-1]) / errors.shape[-1] * total
+        sums = zip((unexplained + missing).numpy(), (total + missing).numpy(), strict=True)
+        return {f"{name}, {ahead}": Score(*pair) for ahead, pair in enumerate(sums, 1)}

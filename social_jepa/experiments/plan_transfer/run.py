@@ -14,7 +14,8 @@ them), by a perceptron with the same inputs, and by least squares without action
 *Predictors.* The receiver's core is mapped to the peer's, rolled out there by the peer's predictor, and
 mapped back. Its error k = 1 ... 10 ticks ahead, actions given, is compared with that of the receiver's own
 predictor, on consecutive ticks that no agent trained on and no map was fitted on. The ratio of squared
-errors is 1 where using the peer's predictor costs nothing.
+errors is 1 where using the peer's predictor costs nothing. R2 is that of all factors of the scene: a factor
+that the receiver's core lacks counts as unexplained, and of more axes than factors the leading ones count.
 
 *Plans.* The first object follows the actions of the agent (as in ``env.gym.steering``, actions of at most
 one standard deviation of the scene's own); the others move on their own. An agent encodes the view of its
@@ -54,7 +55,8 @@ encoders that learn nothing meet it: what is learned shows in R2 with the peer's
 Thresholds, set before the full run, for each angle:
 - 5 ticks ahead, the squared error of the peer's linear predictor is at most 1.10 of that of the own one;
 - success with the peer's goal is at least 0.95 of that with the own goal;
-- R2 with the peer's linear predictor, and success with the peer's goal, exceed those of the best baseline.
+- R2 of all factors with the peer's linear predictor, and success with the peer's goal, exceed those of the
+  best baseline.
 """
 
 from collections.abc import Sequence

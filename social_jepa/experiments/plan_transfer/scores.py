@@ -1,25 +1,23 @@
 """Scores of an agent that uses the predictor or the goals of a peer."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
 from alignment.linear_map import LinearMap
 from env.renderer import Renderer
-from env.renderers.build import share_renderer
 from social_jepa.experiments.common.core_predictors import CoreRecording, Predict, linear_predictor
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shifted
 from social_jepa.experiments.common.planning import (
     STEERED,
-    Episodes,
     PlanningConfig,
     Policy,
-    draw_episodes,
+    average_directions,
     planning_policy,
+    planning_scores,
     random_policy,
-    run_policies,
-    success_scores,
     true_state_policy,
 )
 from social_jepa.experiments.framework.score import Score
@@ -34,7 +32,6 @@ POLICIES = (
 )  # fmt: skip
 BASELINE_POLICIES = ("own goal", "peer's goal")  # those of agents that learn nothing
 PLOTTED = ("own goal", "peer's goal", "goal, no map")  # policies of the plotted episode
-MIN_PLOT_DISTANCE = 0.8  # least distance from start to goal of the plotted episode
 Predictors = Mapping[str, tuple[Predict, int]]  # by PREDICTORS: a predictor, and the number of its actions
 
 
@@ -53,11 +50,9 @@ def pair_scores(
 
     Returns:
         (mean scores of both directions, those of `prediction_scores`, `planning_scores` and the R2 of each
-        map as "map: MAP"; arrays of the plots).
+        map on the receiver's own axes as "map: MAP"; arrays of the plots).
     """
-    scores: list[dict[str, Score]] = []
-    arrays: list[dict[str, np.ndarray]] = []
-    setup = settings.setup
+    directions, setup, config = [], settings.setup, settings.planning
     for i, j in ((0, 1), (1, 0)):
         peer, receiver = recordings[i], recordings[j]
         maps = make_maps(peer, receiver, seed, setup.negotiation.anchors)
@@ -65,15 +60,12 @@ def pair_scores(
             kind: (predict, predictors[j][kind][0], dim) for kind, (predict, dim) in predictors[i].items()
         }
         predicted = prediction_scores(receiver, maps, both, settings.max_horizon, setup.stride)
-        planned, found = planning_scores(peer, receiver, maps, settings.planning, seed, policies)
+        make = partial(make_policies, peer, receiver, maps, config, policies)
+        rng, words = PlanTransferStream.EPISODES.rng(seed), [seed, PlanTransferStream.PLANS]
+        planned, arrays = planning_scores(peer, receiver, make, config, rng, words, PLOTTED)
         mapped = {f"map: {name}": edge_r2(edge, peer.agent, receiver.agent) for name, edge in maps.items()}
-        scores.append(predicted | planned | mapped)
-        arrays.append(found)
-    mean_scores = {name: Score.average([each[name] for each in scores]) for name in scores[0]}
-    distances = {
-        name: (arrays[0][name] + arrays[1][name]) / 2 for name in arrays[0] if name.startswith("distance")
-    }
-    return mean_scores, arrays[0] | distances
+        directions.append((predicted | planned | mapped, arrays))
+    return average_directions(directions)
 
 
 def make_maps(peer: CoreRecording, receiver: CoreRecording, seed: int, anchors: int) -> dict[str, LinearMap]:
@@ -99,61 +91,29 @@ def prediction_scores(
         stride: Ticks from one start to the next.
 
     Returns:
-        R2 as "PREDICTOR: MAP, k", "PREDICTOR: own, k" and "copy, k"; and as "PREDICTOR: 1 - error ratio of
-        MAP, k" one minus the ratio of squared errors to those of the receiver's own predictor.
+        R2 of all factors as "PREDICTOR: MAP, k", "PREDICTOR: own, k" and "copy, k"; and as "PREDICTOR: 1 -
+        error ratio of MAP, k" one minus the ratio of squared errors, on all axes of the receiver, to those of
+        its own predictor.
     """
     windows = HeldoutWindows.cut(receiver, max_horizon, stride)
-    scores = windows.scores("copy", (windows.first - windows.later).square().sum(-1))
+    scores = windows.scores("copy", (windows.first - windows.later).square())
     for kind, (peer, own, action_dim) in predictors.items():
         own_errors = windows.errors(own, action_dim)
         scores |= windows.scores(f"{kind}: own", own_errors)
         for name, edge in maps.items():
             errors = windows.errors(map_predictor(peer, edge), action_dim)
             scores |= windows.scores(f"{kind}: {name}", errors)
-            for ahead in range(max_horizon):
-                score = Score(errors[ahead].numpy(), own_errors[ahead].numpy())
-                scores[f"{kind}: 1 - error ratio of {name}, {ahead + 1}"] = score
+            sums = zip(errors.sum(-1).numpy(), own_errors.sum(-1).numpy(), strict=True)
+            for ahead, pair in enumerate(sums, 1):
+                scores[f"{kind}: 1 - error ratio of {name}, {ahead}"] = Score(*pair)
     return scores
 
 
-def planning_scores(
-    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
-    seed: int, names: Sequence[str] = POLICIES,
-) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
-    """Run episodes in which the receiver plans towards its own goals or the peer's.
-
-    Args:
-        peer: Agent whose goals and predictor are mapped.
-        receiver: Agent that plans.
-        maps: From the peer's core to the receiver's, by MAPS.
-        config: Settings of episodes and plans.
-        seed: Seed of the starts, the goals and the plans.
-        names: Policies, "own goal" among them.
-
-    Returns:
-        (success by policy, "distance: POLICY" at the end, and as "1 - success ratio of POLICY" one minus
-        the ratio of success to that with the receiver's own goal; arrays of the plots).
-    """
-    scene = receiver.agent.scene
-    starts, goals = draw_episodes(PlanTransferStream.EPISODES.rng(seed), len(receiver.heldout), config)
-    renderer = share_renderer(scene.config)
-    policies = make_policies(peer, receiver, maps, goals, config, renderer)
-    chosen = {name: policies[name] for name in names}
-    words = [seed, PlanTransferStream.PLANS]
-    paths, distances = run_policies(chosen, scene, starts, goals, config, words)
-    plotted = int((distances["own goal"][0] > MIN_PLOT_DISTANCE).argmax())  # chosen by its start alone
-    arrays = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
-    one_path = {name: path[:, plotted] for name, path in paths.items()}
-    arrays |= _episode_frames(peer, receiver, renderer, goals[plotted], starts[plotted], one_path)
-    renderer.close()
-    return success_scores(distances, config.success_distance), arrays
-
-
 def make_policies(
-    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], goals: np.ndarray,
-    config: PlanningConfig, renderer: Renderer,
+    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
+    names: Sequence[str], goals: np.ndarray, renderer: Renderer,
 ) -> dict[str, Policy]:  # fmt: skip
-    """Return the receiver's policy by POLICIES, with goals at these ticks."""
+    """Return the receiver's policies of these names, of POLICIES, with goals at these held-out ticks."""
     own, borrowed = (linear_predictor(recording, STEERED) for recording in (receiver, peer))
     scene, rows = receiver.agent.scene, torch.from_numpy(goals)
     own_goals, peer_goals = receiver.heldout[rows], peer.heldout[rows]
@@ -171,23 +131,5 @@ def make_policies(
         for name, (predict, targets) in plans.items()
     }
     true_goals = scene.factors(goals)[:, :STEERED]
-    return policies | {"random": random_policy, "true state": true_state_policy(true_goals, config)}
-
-
-def _episode_frames(
-    peer: CoreRecording, receiver: CoreRecording, renderer: Renderer, goal: int, start: int,
-    paths: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Return frames of one episode: its goal from both cameras, and the receiver's views."""
-    scene = receiver.agent.scene
-    at_goal = Episodes(scene, np.array([goal]), 1.0)
-    arrays = {
-        "peer's goal frame": at_goal.render(renderer, peer),
-        "own goal frame": at_goal.render(renderer, receiver),
-    }
-    for name in filter(paths.__contains__, PLOTTED):
-        path = paths[name]
-        episode = Episodes(scene, start + np.arange(len(path)), 1.0)
-        episode.steered = path
-        arrays[f"frames: {name}"] = episode.render(renderer, receiver)
-    return arrays
+    policies |= {"random": random_policy, "true state": true_state_policy(true_goals, config)}
+    return {name: policies[name] for name in names}

@@ -39,8 +39,11 @@ class Settings:
                 f"max_horizon={self.max_horizon} must be at least {THRESHOLD_HORIZON}, and "
                 f"separations={self.separations} must not be empty"
             )
-        if self.fit_ticks < 2:
-            raise ValueError(f"fit_ticks={self.fit_ticks}: a predictor needs at least two consecutive ticks")
+        if not 2 <= self.fit_ticks <= self.setup.training.replay_ticks:
+            raise ValueError(
+                f"fit_ticks={self.fit_ticks} must lie between 2 and setup.training.replay_ticks="
+                f"{self.setup.training.replay_ticks}: predictors are fitted on consecutive ticks of training"
+            )
         held = self.setup.negotiation.pool_ticks * self.setup.stride - self.planning.ticks
         if 2 * self.planning.episodes > held:
             raise ValueError(

@@ -27,7 +27,7 @@ from social_jepa.experiments.one_moment.metrics import make_metrics, make_notes
 from social_jepa.experiments.one_moment.run import EXPERIMENT, run
 from social_jepa.experiments.one_moment.scores import (
     METHODS,
-    THIRD_MOMENTS,
+    SKEWNESS,
     heldout_r2,
     moment_scores,
     null_name,
@@ -64,18 +64,18 @@ def planted(rng, factors=4, noise=0.1, moments=64):
     flips = [np.ones(factors), rng.choice((-1.0, 1.0), factors)]
     truth = rng.standard_normal((moments, 4, factors)), rng.standard_normal((512, factors))
     spectrum = np.linspace(0.8, 0.6, factors)
-    third = np.zeros((factors,) * 3)
+    skewness = np.zeros((factors,) * 3)
     pair = []
     for signs in flips:
         noisy = [(rows + noise * rng.standard_normal(rows.shape)) * signs for rows in truth]
-        pair.append(FoundAxes(spectrum, third, *noisy))
+        pair.append(FoundAxes(spectrum, skewness, *noisy))
     return pair
 
 
 def leading(axes, count):
     """The axes of an agent that found only the first `count` of them."""
     return FoundAxes(
-        axes.spectrum[:count], axes.third_moments[:count, :count, :count], axes.moments[..., :count],
+        axes.spectrum[:count], axes.skewness[:count, :count, :count], axes.moments[..., :count],
         axes.heldout[:, :count],
     )  # fmt: skip
 
@@ -88,8 +88,35 @@ def test_planted_signs_and_permutations_are_recovered_from_few_pairs(rng):
     assert np.array_equal(methods.signs(x, x @ flips), flips)
     assert np.array_equal(methods.signed_permutation(x, x @ swapped, spectrum, spectrum), swapped)
     y = rng.standard_normal((9, 6))
-    rotation = methods.orthogonal_map(*rng.standard_normal((2, 64, 6)))
+    rotation = np.linalg.qr(rng.standard_normal((6, 6)))[0]
     assert np.allclose(methods.orthogonal_map(y, y @ rotation), rotation)
+
+
+def test_an_orthogonal_map_drops_the_directions_that_few_pairs_leave_undetermined(rng):
+    x, rotation = rng.standard_normal((4, 6)), np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    seen = np.linalg.pinv(x) @ x  # projection on the directions of the four pairs
+
+    assert np.allclose(methods.orthogonal_map(x, x @ rotation), seen @ rotation)
+    assert np.allclose(methods.orthogonal_map(np.zeros((4, 6)), x), 0)
+
+
+def test_dropping_and_shrinking_directions_explains_more_than_completing_them_by_any(rng):
+    scores = {"completed": [], "dropped": [], "shrunk": []}
+    for _ in range(200):
+        first, second = planted(rng, factors=6, noise=0.3, moments=2)
+        x, y = first.moments[0], second.moments[0]
+        u, _, vt = np.linalg.svd(x.T @ y)
+        maps = u @ vt, methods.orthogonal_map(x, y), methods.shrunk_orthogonal_map(x, y)
+        for found, weight in zip(scores.values(), maps, strict=True):
+            found.append(heldout_r2(weight, first, second, 6).score)
+
+    completed, dropped, shrunk = map(np.mean, scores.values())
+    assert completed + 0.2 < dropped < shrunk - 0.01
+
+
+def test_on_one_axis_a_shrunk_orthogonal_map_is_a_shrunk_sign(rng):
+    x, y = rng.standard_normal((2, 4, 1))
+    assert np.allclose(methods.shrunk_orthogonal_map(x, y), methods.shrunk_signs(x, y))
 
 
 def test_spectra_alone_determine_the_permutation_if_pairs_are_uninformative():
@@ -104,18 +131,18 @@ def test_a_shrunk_sign_is_a_sign_if_it_is_certain_and_zero_if_it_is_not():
     assert np.allclose(found, [methods.CORRELATION, -methods.CORRELATION, 0.0])
 
 
-def test_third_moments_determine_the_signs_of_skewed_axes_and_not_of_symmetric_ones(rng):
+def test_skewness_determines_the_signs_of_skewed_axes_and_not_of_symmetric_ones(rng):
     flips = np.array([1.0, -1, 1, -1])
 
-    def third(rows):
+    def skewness(rows):
         return np.einsum("na,nb,nc->abc", rows, rows, rows) / len(rows)
 
     skewed = rng.exponential(size=(2, 3000, 4)) - 1
-    assert np.array_equal(methods.third_moment_signs(third(skewed[0]), third(skewed[1] * flips)), flips)
+    assert np.array_equal(methods.skewness_signs(skewness(skewed[0]), skewness(skewed[1] * flips)), flips)
     right = []
     for _ in range(100):
         x, y = rng.standard_normal((2, 300, 4))
-        right.append(np.array_equal(methods.third_moment_signs(third(x), third(y * flips)), flips))
+        right.append(np.array_equal(methods.skewness_signs(skewness(x), skewness(y * flips)), flips))
     assert np.mean(right) < 0.25  # 1 of 16 by chance
 
 
@@ -149,20 +176,27 @@ def test_one_moment_is_enough_for_signs_and_not_for_an_orthogonal_map_or_moments
     assert pair_scores(planted(rng, factors=5), 0, settings)["exact cores"].score == 0
 
 
-def test_the_null_shifts_moments_and_held_out_ticks_of_one_agent_and_changes_nothing_else(rng):
+def test_the_null_shifts_the_moments_of_one_agent_and_changes_nothing_else(rng):
     _, second = planted(rng)
-    shifted = second.shifted()
-    for before, after in ((second.moments, shifted.moments), (second.heldout, shifted.heldout)):
-        half = len(before) // 2
-        assert np.array_equal(after, np.concatenate([before[half:], before[:half]]))
+    shifted, half = second.shifted(), len(second.moments) // 2
+    assert np.array_equal(shifted.moments, np.concatenate([second.moments[half:], second.moments[:half]]))
+    assert shifted.heldout is second.heldout
     assert shifted.spectrum is second.spectrum
+
+
+def test_the_null_scores_what_its_moments_give_on_held_out_ticks_that_are_paired(rng):
+    """If moments recur after half of their range, the shifted ones give the right signs, which then score."""
+    settings = replace(TINY, setup=replace(TINY.setup, scene=SceneConfig(objects=2)))
+    recurring = [replace(axes, moments=np.tile(axes.moments, (2, 1, 1))) for axes in planted(rng)]
+    scores = pair_scores(recurring, 0, settings)
+    assert scores[null_name("signs, 4")].score == scores["signs, 4"].score > 0.95
 
 
 def test_the_null_without_moments_is_a_mean_over_random_signs(rng):
     settings = replace(TINY, setup=replace(TINY.setup, scene=SceneConfig(objects=2)), draws=300)
     scores = unpaired_scores(planted(rng), 0, settings)
-    assert abs(scores[null_name(THIRD_MOMENTS)].score + 1) < 0.2  # one draw of signs gives 1, -1, -3 ...
-    assert scores[THIRD_MOMENTS].values.shape == scores[null_name(THIRD_MOMENTS)].values.shape
+    assert abs(scores[null_name(SKEWNESS)].score + 1) < 0.2  # one draw of signs gives 1, -1, -3 ...
+    assert scores[SKEWNESS].values.shape == scores[null_name(SKEWNESS)].values.shape
 
 
 def test_axes_are_found_on_ticks_that_nothing_else_uses_and_moments_are_four_ticks_apart_in_time():

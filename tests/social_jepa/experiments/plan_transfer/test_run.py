@@ -1,5 +1,8 @@
 """Laws of the plan-transfer experiment: predictors and goals of a peer."""
 
+from contextlib import closing
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from agents.training.settings import TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import RingConfig, ring_pose
+from env.renderers.build import share_renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.core_predictors import (
@@ -18,9 +22,13 @@ from social_jepa.experiments.common.core_predictors import (
 )
 from social_jepa.experiments.common.pairs import edge_r2
 from social_jepa.experiments.common.planning import (
+    MIN_PLOT_DISTANCE,
     Episodes,
     PlanningConfig,
+    average_directions,
+    draw_episodes,
     goal_distances,
+    planning_scores,
     random_policy,
     run_policy,
     true_state_policy,
@@ -164,6 +172,38 @@ def test_noiseless_latents_are_predicted_exactly_and_action_directions_are_found
     assert float((rotation_of(0)[:2] @ directions).norm()) == pytest.approx(2**0.5, abs=0.02)
 
 
+def test_a_factor_that_the_core_lacks_is_unexplained_and_axes_beyond_the_factors_do_not_count():
+    whole = planted_recording(0)
+    noise = torch.randn(len(HELDOUT), 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def cut(heldout):
+        return HeldoutWindows.cut(replace(whole, heldout=heldout), 6, 4)
+
+    def r2(windows, explained):
+        """R2 if the leading axes are predicted exactly and all others not at all."""
+        deviations = (windows.later - windows.later.mean(1, keepdim=True)).square()
+        errors = torch.cat([0 * deviations[..., :explained], deviations[..., explained:]], -1)
+        return windows.scores("x", errors)["x, 5"].score
+
+    assert r2(cut(whole.heldout), ACTION_DIM) == 1
+    for found in (1, 3):
+        assert r2(cut(whole.heldout[:, :found]), found) == pytest.approx(found / ACTION_DIM)
+        assert r2(cut(whole.heldout[:, :found]), 0) == pytest.approx(0)
+    assert r2(cut(torch.cat([whole.heldout, noise], 1)), ACTION_DIM) == 1
+
+
+def test_agents_that_found_one_of_four_factors_have_no_more_r2_than_a_baseline_that_found_all():
+    def r2(found):
+        states = planted_recording(0)
+        core = replace(states, latents=states.latents[:, :found], heldout=states.heldout[:, :found])
+        predict = linear_predictor(core, ACTION_DIM)
+        windows = HeldoutWindows.cut(core, THRESHOLD_HORIZON, 4)
+        return windows.scores("x", windows.errors(predict, ACTION_DIM))[f"x, {THRESHOLD_HORIZON}"].score
+
+    assert r2(1) == pytest.approx(0.25, abs=0.01)
+    assert r2(ACTION_DIM) > 0.99
+
+
 def test_a_mapped_predictor_gives_the_mapped_predictions_of_the_peer():
     peer, receiver = planted_recording(0), planted_recording(1)
     edge = make_maps(peer, receiver, 0, 64)["fitted map"]
@@ -206,10 +246,49 @@ def test_the_true_state_policy_reaches_goals_and_the_random_policy_does_not():
     assert (final[1] < config.success_distance).mean() < 0.3
 
 
+def test_planning_scores_plot_the_first_episode_that_starts_far_from_its_goal_and_average_directions():
+    peer, receiver, config = planted_recording(0), planted_recording(1), PlanningConfig(8, ticks=3)
+    drawn = draw_episodes(np.random.default_rng(4), len(HELDOUT), config)
+    given = []
+
+    def policies(goals, renderer):
+        given.append(goals)
+        del renderer
+        targets = SCENE.factors(goals)[:, :2]
+        return {"own goal": true_state_policy(targets, config), "random": random_policy}
+
+    found = planning_scores(
+        peer, receiver, policies, config, np.random.default_rng(4), [7, 43], ("own goal", "not run")
+    )
+    scores, arrays = found
+    positions = (SCENE.unit_positions(SCENE.factors(ticks)[:, :2]) for ticks in drawn)
+    distances = np.linalg.norm(np.subtract(*positions), axis=-1)
+    first = int(np.flatnonzero(distances > MIN_PLOT_DISTANCE)[0])
+
+    assert np.array_equal(given[0], drawn[1])
+    assert first > 0  # or else it is not known that one was chosen
+    with closing(share_renderer(SCENE.config)) as renderer:
+        start, goal = (Episodes(SCENE, ticks[[first]], 1.0) for ticks in drawn)
+        assert np.array_equal(arrays["frames: own goal"][:1], start.render(renderer, receiver))
+        assert np.array_equal(arrays["own goal frame"], goal.render(renderer, receiver))
+        assert np.array_equal(arrays["peer's goal frame"], goal.render(renderer, peer))
+    assert len(arrays["frames: own goal"]) == config.ticks + 1
+    assert "frames: random" not in arrays
+    assert arrays["distance: random"][0] == pytest.approx(distances.mean())
+    assert scores["distance: own goal"].score == pytest.approx(arrays["distance: own goal"][-1])
+
+    doubled = {name: 2 * array for name, array in arrays.items()}
+    mean_scores, mean = average_directions([found, (scores, doubled)])
+    assert np.allclose(mean["distance: random"], 1.5 * arrays["distance: random"])
+    assert mean["own goal frame"] is arrays["own goal frame"]
+    assert mean_scores["random"].score == scores["random"].score
+
+
 @pytest.mark.parametrize(
     "override",
     [
-        "fit_ticks=0", "fit_ticks=1", "fit_ticks=-5", "max_horizon=4", "planning.episodes=3000",
+        "fit_ticks=0", "fit_ticks=1", "fit_ticks=-5", "fit_ticks=49153", "setup.training.replay_ticks=8191",
+        "max_horizon=4", "planning.episodes=3000",
         "planning.elite=1", "planning.elite=101", "planning.strength=0", "planning.success_distance=0",
         "planning.ticks=0", "planning.horizon=0",
     ],
