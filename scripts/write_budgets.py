@@ -37,7 +37,7 @@ ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
         {"spacing 0.05": 90, "spacing 0.025": 130, "spacing 0.01": 90, "spacing 0": 90},
         "isometry",
     ),
-    "embodied": ({"pan, tilt and walk": 290}, "isometry"),
+    "embodied": ({"pan, tilt and walk": 400}, "isometry"),
     "plan-transfer": ({"180 degrees": 225, "60 degrees": 225}, "isometry"),
 }
 

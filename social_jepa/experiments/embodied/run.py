@@ -38,7 +38,8 @@ Thresholds, set before the full run:
 
 Seed 100 was run first, with the cameras 90 degrees apart: of 200 goals, agents reached the own within 0.15,
 as in plan-transfer, with a probability of 0.33, too few for a ratio, and within 0.25 with one of 0.54. The
-median distances at the end were 0.23 with both goals.
+median distances at the end were 0.23 with both goals. Seeds 1002 to 1009 score: a run on the seeds 1000 and
+1001 was ended before any task was complete, after the success of their agents had been seen.
 """
 
 from collections.abc import Mapping
@@ -96,5 +97,5 @@ EXPERIMENT = Experiment(
     plots=make_plots,
     methods=describe_methods,
     notes=make_notes,
-    seeds=range(1000, 1008),
+    seeds=range(1002, 1010),
 )
