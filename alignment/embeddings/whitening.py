@@ -16,8 +16,7 @@ from alignment.shapes_repr import shapes_repr
 MAX_ROWS: Final = 65_536  # that a covariance is estimated from
 BLOCK: Final = 2**22  # values that are read at once
 MAX_DIM: Final = 8_192  # of an eigendecomposition: 512 MiB, minutes
-# Between the spreads of two groups of columns: up to 10,000 between their units changes no map, 100,000 does.
-MAX_GAP: Final = 3e4
+UNIT: Final = 1e5  # times the spread of every other column: a column that varies more has a unit of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,8 @@ class Whitening:
     """Coordinates in which a table is white.
 
     Those of `whiten` are principal components, the largest variance first. They are nested: the leading r of
-    them are the same, whatever number is used.
+    them are the same, whatever number is used. A column with a unit of its own counts there as if it
+    varied as much as the next one, see `_units`.
 
     Attributes:
         mean: [D], the origin.
@@ -90,8 +90,7 @@ def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
         rows: Rows to use, int64 [n]; of more than 65,536, evenly spread ones.
 
     Raises:
-        AlignmentError: All rows are equal, a value is not finite, the dimensions are too many, or a few of
-            them have a unit in which the others are lost.
+        AlignmentError: All rows are equal, a value is not finite, or the dimensions are too many.
     """
     rows = spread(rows, MAX_ROWS)
     if min(len(rows), table.dim) > MAX_DIM:
@@ -100,23 +99,23 @@ def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
             "reduce it to its leading principal components first",
         )
     mean, squares = _mean(table, rows)
-    size = float(squares.sum()) / max(table.dim, 1)
-    if not math.isfinite(size):
+    if not math.isfinite(float(squares.sum())):
         raise AlignmentError(
             f"squares of the values of {table.name} exceed the largest number",
             "divide the table by a constant",
         )
-    axes, variance = _principal(table, rows, mean, squares)
+    axes, variance, units = _principal(table, rows, mean, squares)
+    squares = squares / units.square()
     # what rounds a large column is not in a direction that has no part in it
     rounded = table.resolution**2 * (axes.square() * squares[:, None]).sum(0)
-    kept = variance > rounded.clamp_min(ROUNDING * size)
+    kept = variance > rounded.clamp_min(ROUNDING * float(squares.sum()) / max(table.dim, 1))
     if not kept.any():
         raise AlignmentError(
             f"all {len(rows)} rows of {table.name} are the same up to rounding",
             "check the encoder that made it",
         )
     axes, scale = axes[:, kept], variance[kept].sqrt()
-    return Whitening(mean, axes / scale, (axes * scale).T)
+    return Whitening(mean, axes / units[:, None] / scale, (axes * scale).T * units)
 
 
 def _blocks(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, ...]:
@@ -133,44 +132,39 @@ def _mean(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, Tensor]:
     return total / len(rows), square / len(rows)
 
 
-def _check_units(table: EmbeddingTable, variance: Tensor, squares: Tensor) -> None:
-    """Raise AlignmentError where a few columns have a unit beside which the others are lost.
+def _units(table: EmbeddingTable, variance: Tensor, squares: Tensor) -> Tensor:
+    """Return what each column is divided by before principal directions are found, [D]: 1, except for one.
 
-    Columns that vary by no more than rounding are not counted: constants, and the last of principal
-    components.
+    That column varies more than UNIT times as much as any other one, and would hide them in rounding. Where
+    several columns vary so much more than the rest, the rest may as well be rounding, as the last principal
+    components are, or dead units: nothing is divided then. Powers of two round nothing.
 
     Args:
         table: The table.
         variance: Variance of each column, [D].
         squares: Mean square of each column, [D].
     """
+    units = torch.ones_like(variance)
     varies = variance > max(ROUNDING, table.resolution**2) * squares
     found, columns = torch.where(varies, variance, 0.0).sqrt().sort(descending=True)
-    found = found[found > 4 * table.resolution * found[:1]]
-    if len(found) < 2:
-        return
-    gaps = found[:-1] / found[1:]
-    large = int(gaps.argmax()) + 1
-    if float(gaps.max()) < MAX_GAP or 2 * large > len(found):
-        return
-    raise AlignmentError(
-        f"column {int(columns[0])} of {table.name} varies {float(found[0] / found[large]):.0e} times as much "
-        f"as column {int(columns[large])}: the map would lose {len(found) - large} such columns",
-        "give all columns one unit, or divide each by its standard deviation",
-    )
+    if len(found) > 1 and found[0] > UNIT * found[1] > 0:
+        units[columns[0]] = 2.0 ** round(math.log2(float(found[0] / found[1])))
+    return units
 
 
-def _principal(table: EmbeddingTable, rows: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """Return principal directions [D, m] and variances [m], descending; for the error see `_check_units`."""
+def _principal(
+    table: EmbeddingTable, rows: Tensor, mean: Tensor, squares: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return principal directions [D, m] and variances [m], descending, and the `_units` of columns [D]."""
     if len(rows) <= table.dim:
         centered = table.take(rows) - mean
-        _check_units(table, centered.square().mean(0), squares)
-        _, s, vt = torch.linalg.svd(centered, full_matrices=False)
-        return vt.T, s.square() / len(centered)
+        units = _units(table, centered.square().mean(0), squares)
+        _, s, vt = torch.linalg.svd(centered / units, full_matrices=False)
+        return vt.T, s.square() / len(centered), units
     covariance = _covariance(table, rows, mean)
-    _check_units(table, covariance.diagonal(), squares)
-    variance, axes = torch.linalg.eigh(covariance)
-    return axes.flip(1), variance.flip(0)
+    units = _units(table, covariance.diagonal(), squares)
+    variance, axes = torch.linalg.eigh(covariance / units[:, None] / units)
+    return axes.flip(1), variance.flip(0), units
 
 
 def _covariance(table: EmbeddingTable, rows: Tensor, mean: Tensor) -> Tensor:

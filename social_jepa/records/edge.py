@@ -176,7 +176,11 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
     bytes: Annotated[Count, Meta(description="Bytes that both peers sent for this round of this edge.")]
     method: MethodField
     round: Annotated[
-        Count, Meta(description="Number of the negotiation; a later one replaces an earlier one.")
+        Count,
+        Meta(
+            description="Number of the negotiation; a later one replaces an earlier one. An edge that holds "
+            "again once its parted pair is paired again has the next number, without a negotiation."
+        ),
     ]
     core_dims: Annotated[tuple[Dim, Dim], Meta(description="Core dimensions of source and target.")]
     source_checkpoint: Annotated[Hash, Meta(description="Model of the source that was compared.")]

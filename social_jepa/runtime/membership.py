@@ -31,7 +31,7 @@ from social_jepa.runtime.members import (
     new_member,
     seen_bodies,
 )
-from social_jepa.runtime.pairings import ChangedEdges, change_pairs, end_edges, record_topology
+from social_jepa.runtime.pairings import ChangedEdges, change_pairs, end_edges, hold_again, record_topology
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.partners import negotiating_pairs, partners_of
@@ -86,6 +86,7 @@ class Membership:
             first = initial_members(config)
             ledger.join(first, [BodyRecord(0, member.name, member.pose) for member in first])
         self._read()
+        hold_again(ledger, negotiating_pairs(self.topology, self.members.values()))
 
     def _read(self) -> None:
         self.members = {member.name: member for member in self._ledger.members()}
@@ -273,7 +274,8 @@ class Membership:
     def set_topology(self, text: str) -> int:
         """Record which pairs of members negotiate from now on; return the number of their edges.
 
-        The edges of other pairs end with a tombstone; those of pairs that negotiate again hold again.
+        The edges of other pairs end with a tombstone; those of pairs that negotiate again hold again
+        where both have the models that they had.
 
         Raises:
             ValueError: It names no topology.
@@ -290,9 +292,11 @@ class Membership:
         members = sorted(members, key=lambda member: member.index)
         lasting = self.members.keys() & {member.name for member in members}
         after = negotiating_pairs(self.topology, members)
-        before, after = ({pair for pair in each if lasting.issuperset(pair)} for each in (before, after))
+        parted, paired = (
+            {pair for pair in each if lasting.issuperset(pair)} for each in (before - after, after - before)
+        )
         reason = f"the topology {self.topology} pairs others since {reason}"
-        return change_pairs(self._ledger, before, after, reason)
+        return change_pairs(self._ledger, parted, paired, reason)
 
     def remove(self, name: str, next_tick: int) -> None:
         """Remove a member; its edges end with a tombstone. For `next_tick` see `admit`.

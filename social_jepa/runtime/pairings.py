@@ -1,11 +1,15 @@
 """What happens to the edges of pairs where a topology, a joiner or a leaver changes which pairs negotiate.
 
 The edges of a pair that is parted end with a tombstone. Where the pair negotiates again, its last edge holds
-again: a map belongs to two models, not to the time for which their agents were peers. An end that has missed
-both peer lists keeps that edge and never reports it again, and what an end reports that has settled anew is
-the same edge in a round that is recorded already.
+again if it is between the models that both ends have now: a map belongs to two models, not to the time for
+which their agents were peers. An end that has missed both peer lists keeps that edge and never reports it
+again, and what an end reports that has settled anew is the same edge in a round that is recorded already.
+
+The tombstone stays where one of the ends has moved or published another model since, or where the last
+negotiation failed: then the two have something to settle.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
@@ -13,9 +17,11 @@ from agents.protocol.topology import Topology
 from alignment.status import Status
 from social_jepa.records import EdgeRecord, MemberRecord, replace
 from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.partners import negotiating_pairs
 
 Pair = tuple[str, str]
+FEW_PAIRS = 1024  # are looked up one by one; of more, those that ever had an edge
 
 
 class ChangedEdges(NamedTuple):
@@ -32,34 +38,58 @@ def end_edges(edges: Iterable[EdgeRecord], reason: str) -> list[EdgeRecord]:
     ]
 
 
-def _edges_held_again(ledger: Ledger, pairs: Iterable[Pair]) -> ChangedEdges:
-    """Return the last edge of each pair that has ended and negotiates again, with its maps.
+def _current_models(ledger: Ledger) -> dict[str, str]:
+    """Return the newest published checkpoint of each agent that has not moved its camera since, by name."""
+    published = ledger.agents()
+    return {
+        member.name: agent.checkpoint
+        for member in ledger.members()
+        if (agent := published.get(member.name)) and agent.pose_version == member.pose_version
+    }
+
+
+def _edges_held_again(ledger: Ledger, pairs: Set[Pair]) -> ChangedEdges:
+    """Return the last edge of each pair that has ended, negotiates again and has the same models, with maps.
 
     It gets a round of its own, in which it is another row of the ledger than the one before the tombstone.
     """
     edges, maps = [], dict[Pair, bytes]()
-    for pair in sorted(pairs):
-        history = ledger.history(*pair)
-        if not history or history[-1].status is not Status.ENDED:
+    if len(pairs) > FEW_PAIRS:  # most of them may be new
+        pairs = pairs & {*ledger.pairs()}
+    parted = [found for pair in sorted(pairs) if (found := ledger.parted_edge(*pair))]
+    current = _current_models(ledger) if parted else {}
+    for last, packed, latest in parted:
+        ends = (last.source, last.source_checkpoint), (last.target, last.target_checkpoint)
+        if last.status is Status.FAILED or any(current.get(name) != model for name, model in ends):
             continue
-        last, packed = ledger.last_settled(*pair)
-        edges.append(replace(last, round=1 + max(edge.round for edge in history)))
+        edges.append(replace(last, round=1 + latest))
         if packed is not None:
-            maps[pair] = packed
+            maps[last.source, last.target] = packed
     return ChangedEdges(edges, maps)
 
 
-def change_pairs(ledger: Ledger, before: Set[Pair], after: Set[Pair], reason: str) -> ChangedEdges:
+def hold_again(ledger: Ledger, pairs: Set[Pair]) -> None:
+    """Record what holds again of pairs that negotiate although their edges have ended, if that can be done.
+
+    Earlier versions left them so.
+    """
+    with contextlib.suppress(LedgerUnavailableError), ledger.exclusive():
+        again = _edges_held_again(ledger, pairs)
+        if again.edges:
+            ledger.record(edges=again.edges, maps=again.maps)
+
+
+def change_pairs(ledger: Ledger, parted: Set[Pair], paired: Set[Pair], reason: str) -> ChangedEdges:
     """Return the edges of pairs that are parted, as ended, and of those that negotiate again.
 
     Args:
         ledger: The ledger.
-        before: Pairs that negotiate until now.
-        after: Pairs that negotiate from now on.
+        parted: Pairs that negotiate no more.
+        paired: Pairs that negotiate and did not before.
         reason: Why pairs are parted.
     """
-    newest = [found[-1] for pair in sorted(before - after) if (found := ledger.history(*pair))]
-    again = _edges_held_again(ledger, after - before)
+    newest = [edge for pair in sorted(parted) if (edge := ledger.newest_edge(*pair))]
+    again = _edges_held_again(ledger, paired)
     return ChangedEdges([*end_edges(newest, reason), *again.edges], again.maps)
 
 

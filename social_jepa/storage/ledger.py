@@ -35,6 +35,7 @@ from social_jepa.storage.ledger_schema import (
     NEWEST_AGENTS,
     NEWEST_EDGES,
     PAIRS,
+    PARTED_EDGE,
 )
 from social_jepa.storage.partners import negotiating_pairs
 
@@ -273,19 +274,21 @@ class Ledger(LedgerFile):
         sql = "SELECT details FROM edges WHERE source = ? AND target = ? ORDER BY id"
         return [self._unpacked(details, EdgeRecord) for (details,) in self._rows(sql, [source, target])]
 
-    def last_settled(self, source: str, target: str) -> tuple[EdgeRecord, bytes | None]:
-        """Return the newest edge of an ordered pair that is no tombstone, and its maps as safetensors.
+    def newest_edge(self, source: str, target: str) -> EdgeRecord | None:
+        """Return the newest edge of an ordered pair, which may be its tombstone; None: it never had one."""
+        sql = "SELECT details FROM edges WHERE source = ? AND target = ? ORDER BY id DESC LIMIT 1"
+        for (details,) in self._rows(sql, [source, target]):
+            return self._unpacked(details, EdgeRecord)
+        return None
 
-        Raises:
-            LookupError: The pair never had one.
+    def parted_edge(self, source: str, target: str) -> tuple[EdgeRecord, bytes | None, int] | None:
+        """Return the last edge of an ordered pair before its tombstone, its maps and its largest round.
+
+        None: the newest edge of the pair is no tombstone, or it never had another one.
         """
-        sql = (
-            "SELECT details, maps FROM edges WHERE source = ? AND target = ? AND status != 'ended' "
-            "ORDER BY id DESC LIMIT 1"
-        )
-        for details, maps in self._rows(sql, [source, target]):
-            return self._unpacked(details, EdgeRecord), maps
-        raise LookupError(f"{source} and {target} never had an edge")
+        for details, maps, latest in self._rows(PARTED_EDGE, [source, target]):
+            return self._unpacked(details, EdgeRecord), maps, int(latest)
+        return None
 
     def attempts(self, source: str, target: str, since: float, until: float = FOREVER) -> tuple[int, float]:
         """Return the number of messages about an edge between two times, and the time of the first one."""

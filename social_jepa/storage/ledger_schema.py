@@ -78,6 +78,16 @@ PAIRS = f"{_PAIRS} SELECT source, target FROM pairs WHERE target IS NOT NULL"
 NEWEST_EDGES = f"""{_PAIRS}
 SELECT details, maps FROM {_NEWEST} ORDER BY edges.source, edges.target
 """
+# The last edge of an ordered pair before its tombstone, and its largest round; without a tombstone no row.
+PARTED_EDGE = """
+SELECT last.details, last.maps,
+    (SELECT max(round) FROM edges WHERE source = newest.source AND target = newest.target)
+FROM edges AS newest JOIN edges AS last ON last.id = (
+    SELECT id FROM edges AS version WHERE version.source = newest.source AND version.target = newest.target
+        AND version.status != 'ended' ORDER BY id DESC LIMIT 1)
+WHERE newest.status = 'ended' AND newest.id = (
+    SELECT id FROM edges AS version WHERE version.source = ? AND version.target = ? ORDER BY id DESC LIMIT 1)
+"""
 NEWEST_AGENTS = """
 SELECT details FROM agents WHERE id IN
     (SELECT max(id) FROM agents WHERE time <= ? GROUP BY name)

@@ -40,6 +40,7 @@ from social_jepa.storage.run_folder_errors import (
     SimulationFileError,
 )
 from social_jepa.storage.simulation_file import SimulationFile
+from social_jepa.system.process_identity import Presence
 from social_jepa.system.versions import PROGRAM, commit, versions
 
 AnyPath = str | os.PathLike[str]  # a `RunFolder` is one too
@@ -270,14 +271,32 @@ def create_empty(out: AnyPath | None) -> RunFolder:
 
 
 def _is_resumable(folder: RunFolder) -> bool:
-    """Return whether a folder holds a run that is no import; of a damaged one `resume` says what is wrong."""
+    """Return whether a folder holds a run that `resume` continues; of a damaged one it says what is wrong.
+
+    It continues neither an import nor the run of a peer, and nothing while a process runs there or while the
+    simulation may be up that is named there: its own, or that of the folder that it was copied from. Where
+    that simulation was killed and a few of its processes still run, `resume` says so.
+    """
     if folder.is_of_peer() or not (folder.config_file.exists() and folder.ledger_file.exists()):
+        return False
+    with contextlib.suppress(SimulationFileError):
+        simulation = folder.simulation()
+        if simulation is not None and not _has_ended(simulation):
+            return False
+    if folder.is_locked():
         return False
     try:
         with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
             return folder.has_checkpoints(ledger)
     except LedgerError:
         return True
+
+
+def _has_ended(simulation: SimulationFile) -> bool:
+    """Return whether the process that a simulation was started by has ended, as far as can be seen here."""
+    if simulation.leader is None:
+        return simulation.machine.has_rebooted
+    return simulation.leader.presence() is Presence.ENDED
 
 
 def find(path: AnyPath | None) -> RunFolder:

@@ -19,7 +19,8 @@ class RunFolderExistsError(RunFolderError):
 
     Attributes:
         path: The folder.
-        resumable: Whether it holds a run that `resume` continues: neither an import nor that of a peer.
+        resumable: Whether it holds a run that `resume` continues: neither an import nor that of a peer, and
+            neither at work nor a copy of one whose simulation may be up.
     """
 
     path: Path

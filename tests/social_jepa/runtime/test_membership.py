@@ -16,6 +16,7 @@ from env.camera import Pose
 from social_jepa.config.run_config import load_config
 from social_jepa.records import BodyRecord, MemberRecord, body_events, decode, encode
 from social_jepa.records import replace as replace_record
+from social_jepa.runtime import pairings
 from social_jepa.runtime.member_errors import LastAgentError, NameTakenError, UnknownMemberError
 from social_jepa.runtime.members import find_member, initial_members, member_spec, new_member
 from social_jepa.runtime.membership import LEAD_TICKS, Membership
@@ -23,7 +24,7 @@ from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerFullError, ReadOnlyLedgerError
 from social_jepa.storage.partners import negotiating_pairs
 from social_jepa.storage.run_folder import RunFolder, create
-from tests.support.ledger_rows import edge
+from tests.support.ledger_rows import agent, edge
 
 CONFIG = load_config(overrides=["scene.renderer=toy", "agents.count=3"])
 PRESENT = initial_members(CONFIG)
@@ -187,8 +188,16 @@ def membership(folder, ledger):
     return Membership(CONFIG, folder, ledger, online=True)
 
 
-def full(*_):
+def full(*_, **__):
     raise LedgerFullError(Path("ledger.sqlite"), "no room")
+
+
+def settle(ledger, source, target, published=True):
+    """Record an edge between the newest models of two agents, and return it."""
+    known = edge(source=source, target=target, source_checkpoint="a" * 16, target_checkpoint="b" * 16)
+    agents = [agent(source, "a"), agent(target, "b")] if published else []
+    ledger.record(agents, edges=[known], maps={(source, target): b"maps"})
+    return known
 
 
 def join(membership, next_tick=0, **request):
@@ -439,9 +448,8 @@ def test_an_edge_holds_again_whatever_its_ends_report_once_its_pair_negotiates_a
 ):
     """An end that missed the lists in between has nothing to report, and the other one the same edge."""
     join(membership)
-    pair = ("agent-0", "agent-2")
-    known = edge(source=pair[0], target=pair[1])
-    ledger.record(edges=[known], maps={pair: b"maps"})
+    known = settle(ledger, "agent-0", "agent-2")
+    pair = known.source, known.target
     for _ in range(times):
         membership.set_topology("ring")
         (ended,) = [found.status for found, _ in ledger.edges() if (found.source, found.target) == pair]
@@ -462,8 +470,8 @@ def test_an_edge_holds_again_whatever_its_ends_report_once_its_pair_negotiates_a
 
 def test_an_edge_of_a_pair_that_a_leaver_brings_together_again_holds_again(membership, ledger):
     membership.set_topology("ring")
-    pair = ("agent-2", "agent-0")
-    ledger.record(edges=[edge(source=pair[0], target=pair[1])], maps={pair: b"maps"})
+    known = settle(ledger, "agent-2", "agent-0")
+    pair = known.source, known.target
     joiner = join(membership)  # stands between the two
     assert ledger.history(*pair)[-1].status is Status.ENDED
 
@@ -471,6 +479,66 @@ def test_an_edge_of_a_pair_that_a_leaver_brings_together_again_holds_again(membe
 
     ((found, maps),) = ledger.edges()
     assert (found.status, found.reason, maps) == (Status.ACCEPTED, "", b"maps")
+
+
+@pytest.mark.parametrize("changed", ["a model", "a pose", "the last negotiation failed", "nothing published"])
+def test_an_ended_edge_stays_so_where_its_pair_has_something_to_settle_and_wait_waits(
+    membership, ledger, changed
+):
+    join(membership)
+    known = settle(ledger, "agent-0", "agent-2", published=changed != "nothing published")
+    if changed == "the last negotiation failed":
+        ledger.record(edges=[replace_record(known, status=Status.FAILED, reason="no answer", round=1)])
+    membership.set_topology("ring")
+    if changed == "a model":
+        ledger.record([agent("agent-2", "d")])
+    if changed == "a pose":
+        membership.move("agent-2", POSE, 0)
+
+    membership.set_topology("all")
+    again = Membership(membership.config, membership.folder, ledger, True)
+
+    assert again.topology == membership.topology
+    assert [found.status for found, _ in ledger.edges()] == [Status.ENDED]
+    assert (known.source, known.target) in ledger.missing_edges(membership.members, "all")
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_supervisor_that_starts_restores_ended_edges_of_pairs_that_negotiate(
+    membership, ledger, monkeypatch, writable
+):
+    join(membership)
+    known = settle(ledger, "agent-0", "agent-2")
+    gone = settle(ledger, "agent-3", "agent-1")
+    membership.set_topology("ring")
+    ledger.record(events=[("topology", {"topology": "hubs(1)", "before": "ring"})])  # as earlier versions did
+    if not writable:
+        monkeypatch.setattr(ledger, "record", full)
+
+    Membership(membership.config, membership.folder, ledger, True)
+
+    statuses = {found.source: (found.status, maps) for found, maps in ledger.edges()}
+    restored = (Status.ACCEPTED, b"maps") if writable else (Status.ENDED, None)
+    assert statuses == {known.source: restored, gone.source: (Status.ENDED, None)}
+
+
+def test_a_change_of_topology_reads_only_the_edges_of_pairs_that_ever_had_one(
+    membership, ledger, monkeypatch
+):
+    for _ in range(4):
+        join(membership)
+    settle(ledger, "agent-0", "agent-3")
+    read, original = [], ledger.parted_edge
+    monkeypatch.setattr(pairings, "FEW_PAIRS", 4)
+    monkeypatch.setattr(ledger, "parted_edge", lambda *pair: read.append(pair) or original(*pair))
+    monkeypatch.setattr(ledger, "history", full)  # all versions of a pair are never read
+
+    membership.set_topology("ring")
+    membership.set_topology("all")  # pairs 28 more
+
+    assert read == [("agent-0", "agent-3")]
+    ((found, _),) = ledger.edges()
+    assert found.status is Status.ACCEPTED
 
 
 def test_a_joiner_knows_its_teacher_before_others_know_the_joiner(membership):

@@ -1,10 +1,12 @@
 """What is said to help where a simulation is not up does help: `resume` only where it is not refused."""
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agents.common.files import CHECKPOINT
 from social_jepa.graph.exchange import ENCODERS
@@ -18,7 +20,7 @@ from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create
 from social_jepa.storage.run_folder_errors import RunFolderExistsError
 from social_jepa.storage.simulation_file import SimulationFile
-from social_jepa.system.process_identity import MachineIdentity
+from social_jepa.system.process_identity import MachineIdentity, ProcessIdentity
 from tests.support.command import call
 
 PLACE = Path("runs/one")
@@ -46,6 +48,15 @@ def restart(folder, online, *events):
         record_start(ledger, folder.config(), folder, "resumed", online)
         for event in events:
             ledger.event(event)
+
+
+def write_simulation_file(folder, leader=None):
+    place = folder.path.stat()
+    content = SimulationFile(
+        folder=str(folder.path), control="/none", address="127.0.0.1:1", machine=MachineIdentity.current(),
+        device=place.st_dev, inode=place.st_ino, leader=leader,
+    )  # fmt: skip
+    simulation_file.write(folder.path, content)
 
 
 def remove_checkpoints(folder):
@@ -92,12 +103,7 @@ def test_agents_that_take_turns_are_not_started_so_in_a_simulation(copy):
 
 
 def test_a_copy_of_a_folder_whose_simulation_was_up_is_named_with_its_original(copy, tmp_path):
-    place = copy.path.stat()
-    content = SimulationFile(
-        folder=str(copy.path), control="/none", address="127.0.0.1:1", machine=MachineIdentity.current(),
-        device=place.st_dev, inode=place.st_ino,
-    )  # fmt: skip
-    simulation_file.write(copy.path, content)
+    write_simulation_file(copy)
     other = RunFolder.at(shutil.copytree(copy.path, tmp_path / "other"))
 
     remove = "rm runs/one/simulation.json"
@@ -150,7 +156,7 @@ def test_a_fork_of_an_import_and_a_folder_that_holds_one_are_not_said_to_continu
     assert again.err == "social-jepa: runs/one exists already: choose another --out\n"
 
 
-@pytest.mark.parametrize("kind", ["run", "import", "peer"])
+@pytest.mark.parametrize("kind", ["run", "killed", "import", "peer", "up", "at work", "command", "copy"])
 def test_a_program_that_names_a_folder_in_use_is_sent_to_resume_only_where_that_continues_it(
     copy, small_run, tmp_path, kind
 ):
@@ -160,9 +166,20 @@ def test_a_program_that_names_a_folder_in_use_is_sent_to_resume_only_where_that_
         folder = import_run(tmp_path / "run.npz", tmp_path / "runs" / "import")
     if kind == "peer":
         (copy.path / "status.json").write_text("{}")
+    if kind in ("killed", "up", "copy"):
+        leader = ProcessIdentity.of(os.getpid())
+        # an earlier process that had the same number
+        write_simulation_file(copy, replace(leader, started=0.0) if kind == "killed" else leader)
+    if kind == "copy":
+        folder = RunFolder.at(shutil.copytree(copy.path, tmp_path / "other"))
+    with contextlib.ExitStack() as held:
+        if kind == "at work":
+            held.callback(folder.acquire_lock().release)
+        if kind == "command":
+            held.enter_context(folder.command_lock())
+        with pytest.raises(RunFolderExistsError, match="exists already: choose another folder") as refusal:
+            create(copy.config(), folder.path)
+        resumable = can_resume(folder)
 
-    with pytest.raises(RunFolderExistsError, match="exists already: choose another folder") as refusal:
-        create(copy.config(), folder.path)
-
-    assert refusal.value.resumable == can_resume(folder) == (kind == "run")
-    assert ("social-jepa resume" in str(refusal.value)) == (kind == "run")
+    assert refusal.value.resumable == resumable == (kind in ("run", "killed"))
+    assert ("social-jepa resume" in str(refusal.value)) == resumable
