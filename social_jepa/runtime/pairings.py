@@ -21,7 +21,7 @@ from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.partners import negotiating_pairs
 
 Pair = tuple[str, str]
-FEW_PAIRS = 1024  # are looked up one by one; of more, those that ever had an edge
+FEW_PAIRS = 1024  # are looked up one by one; of more, those that have ended
 
 
 class ChangedEdges(NamedTuple):
@@ -54,8 +54,8 @@ def _edges_held_again(ledger: Ledger, pairs: Set[Pair]) -> ChangedEdges:
     It gets a round of its own, in which it is another row of the ledger than the one before the tombstone.
     """
     edges, maps = [], dict[Pair, bytes]()
-    if len(pairs) > FEW_PAIRS:  # most of them may be new
-        pairs = pairs & {*ledger.pairs()}
+    if len(pairs) > FEW_PAIRS:  # most of them are new, or go on
+        pairs = pairs & {*ledger.ended_pairs()}
     parted = [found for pair in sorted(pairs) if (found := ledger.parted_edge(*pair))]
     current = _current_models(ledger) if parted else {}
     for last, packed, latest in parted:

@@ -30,6 +30,7 @@ from social_jepa.storage.ledger_file import LedgerFile
 from social_jepa.storage.ledger_schema import (
     EDGE_COLUMNS,
     EDGE_SCORES,
+    ENDED_PAIRS,
     INSERT_EDGE,
     MEMBERS,
     NEWEST_AGENTS,
@@ -268,6 +269,10 @@ class Ledger(LedgerFile):
     def pairs(self) -> list[tuple[str, str]]:
         """Return every ordered pair that ever had an edge."""
         return [(source, target) for source, target in self._rows(PAIRS)]
+
+    def ended_pairs(self) -> list[tuple[str, str]]:
+        """Return every ordered pair whose newest edge is a tombstone."""
+        return [(source, target) for source, target in self._rows(ENDED_PAIRS, [FOREVER])]
 
     def history(self, source: str, target: str) -> list[EdgeRecord]:
         """Return every edge that an ordered pair ever had, oldest first."""

@@ -78,6 +78,7 @@ PAIRS = f"{_PAIRS} SELECT source, target FROM pairs WHERE target IS NOT NULL"
 NEWEST_EDGES = f"""{_PAIRS}
 SELECT details, maps FROM {_NEWEST} ORDER BY edges.source, edges.target
 """
+ENDED_PAIRS = f"{_PAIRS} SELECT edges.source, edges.target FROM {_NEWEST} WHERE edges.status = 'ended'"
 # The last edge of an ordered pair before its tombstone, and its largest round; without a tombstone no row.
 PARTED_EDGE = """
 SELECT last.details, last.maps,

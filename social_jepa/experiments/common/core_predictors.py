@@ -57,6 +57,12 @@ def record_agent(agent: Agent, kept: TrainedAgent, fit_ticks: int) -> CoreRecord
     return CoreRecording(kept, agent.spec.pose, ticks, latents, later)
 
 
+def check_cores(recordings: Sequence[CoreRecording]) -> None:
+    """Raise ValueError where an agent found no core, in which nothing can be predicted."""
+    if not all(recording.agent.core_dim for recording in recordings):
+        raise ValueError("an agent found no core: raise setup.training.steps or setup.model.dim")
+
+
 def record_agents(
     setup: AgentSetup, seed: int, poses: Sequence[Pose], fit_ticks: int, log: Log
 ) -> list[CoreRecording]:

@@ -23,6 +23,7 @@ from social_jepa.experiments.common.core_predictors import (
     action_directions,
     roll_out,
 )
+from social_jepa.experiments.common.trained_agents import AgentSetup
 from social_jepa.experiments.framework.score import Score
 
 STEERED = 2  # coordinates of the first object
@@ -57,6 +58,21 @@ class PlanningConfig:
             raise ValueError(
                 f"strength={self.strength} and success_distance={self.success_distance} must be above 0"
             )
+
+
+def check_plans(setup: AgentSetup, fit_ticks: int, planning: PlanningConfig) -> None:
+    """Raise ValueError, naming the setting, where agents have too few ticks for predictors or episodes."""
+    if not 2 <= fit_ticks <= setup.training.replay_ticks:
+        raise ValueError(
+            f"fit_ticks={fit_ticks} must lie between 2 and setup.training.replay_ticks="
+            f"{setup.training.replay_ticks}: predictors are fitted on consecutive ticks of training"
+        )
+    held = setup.negotiation.pool_ticks * setup.stride - planning.ticks
+    if 2 * planning.episodes > held:
+        raise ValueError(
+            f"planning.episodes={planning.episodes}: every episode needs a start and a goal among {held} "
+            "ticks"
+        )
 
 
 class Episodes:

@@ -13,7 +13,7 @@ from alignment.linear_map import LinearMap
 from alignment.shared_subspace import SharedSubspace, find_shared
 from env.camera_motion import camera_offsets
 from env.renderer import Renderer
-from social_jepa.experiments.common.core_predictors import CoreRecording, linear_predictor
+from social_jepa.experiments.common.core_predictors import CoreRecording, check_cores, linear_predictor
 from social_jepa.experiments.common.edges import Embeddings, Pairing, edge_scores, edges_between
 from social_jepa.experiments.common.planning import (
     STEERED,
@@ -54,12 +54,13 @@ def shared_directions(
     return find_shared(x[:, :i], y[:, :j], pairing.held_out(one, other).leading(i, j))
 
 
-def make_maps(source: TrainedAgent, target: TrainedAgent, pairing: Pairing) -> dict[str, LinearMap]:
-    """Return by MAPS the map from one core to another, and its controls.
+def make_maps(
+    source: TrainedAgent, target: TrainedAgent, pairing: Pairing, shared: SharedSubspace
+) -> dict[str, LinearMap]:
+    """Return by MAPS the map of what two cores share, and its controls.
 
     The null maps as many directions, by the axes that pairs of different times give.
     """
-    shared = shared_directions(source, target, pairing)
     shifted = shared_directions(source, target, pairing, len(target.anchors.vectors) // 2)
     axes = shifted.source_axes[:, : shared.dim] @ shifted.target_axes[:, : shared.dim].T
     identity = torch.eye(source.core_dim, target.core_dim, dtype=torch.float64)
@@ -107,15 +108,14 @@ def pair_scores(
     Raises:
         ValueError: An agent found no core.
     """
-    if not all(recording.agent.core_dim for recording in recordings):
-        raise ValueError("an agent found no core: raise setup.training.steps or setup.model.dim")
+    check_cores(recordings)
     directions, config = [], settings.planning
     for peer, receiver in (recordings, recordings[::-1]):
-        maps = make_maps(peer.agent, receiver.agent, pairing)
+        shared = shared_directions(peer.agent, receiver.agent, pairing)
+        maps = make_maps(peer.agent, receiver.agent, pairing, shared)
         make = partial(make_policies, peer, receiver, maps, config, names)
         rng, words = EmbodiedStream.EPISODES.rng(seed), [seed, EmbodiedStream.PLANS]
         planned, arrays = planning_scores(peer, receiver, make, config, rng, words, (PLOTTED,))
-        shared = shared_directions(peer.agent, receiver.agent, pairing)
         frames = [arrays.pop(name) for name in ("peer's goal frame", "own goal frame", f"frames: {PLOTTED}")]
         arrays["frames"] = np.concatenate(frames)
         directions.append((planned | camera_scores(peer.agent, shared), arrays))

@@ -9,7 +9,7 @@ from agents.training.settings import TrainingConfig
 from env.camera import RingConfig
 from env.camera_motion import CameraMotionConfig
 from env.scene import SceneConfig
-from social_jepa.experiments.common.planning import PlanningConfig
+from social_jepa.experiments.common.planning import PlanningConfig, check_plans
 from social_jepa.experiments.common.streams import Stream
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 
@@ -42,11 +42,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the setting, for values that measure nothing."""
-        if not 2 <= self.fit_ticks <= self.setup.training.replay_ticks:
-            raise ValueError(
-                f"fit_ticks={self.fit_ticks} must lie between 2 and setup.training.replay_ticks="
-                f"{self.setup.training.replay_ticks}"
-            )
+        check_plans(self.setup, self.fit_ticks, self.planning)
         if self.setup.scene.camera_motion.moves or self.setup.scene.bodies:
             raise ValueError(
                 "setup.scene.camera_motion must be left out, as the conditions set it, and "
@@ -56,12 +52,6 @@ class Settings:
         if negotiation.pool_ticks < 16 * MEMORIES:
             raise ValueError(
                 f"setup.negotiation.pool_ticks={negotiation.pool_ticks} must be at least {16 * MEMORIES}"
-            )
-        held = negotiation.pool_ticks * self.setup.stride - self.planning.ticks
-        if 2 * self.planning.episodes > held:
-            raise ValueError(
-                f"planning.episodes={self.planning.episodes}: every episode needs a start and a goal among "
-                f"{held} ticks"
             )
 
     def camera_factors(self, condition: str) -> int:

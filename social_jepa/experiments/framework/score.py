@@ -79,6 +79,19 @@ class Score:
         deviations = [d / max(d.mean(), 1e-12) for _, d in pairs if d is not None]
         return cls(np.mean(values, axis=0), np.mean(deviations, axis=0) if deviations else None)
 
+    def counting_missing(self, found: int, expected: int) -> "Score":
+        """Return an R2 over `found` white columns as one over `expected` columns, the others unexplained.
+
+        Without fewer columns than expected it is the same.
+
+        Raises:
+            ValueError: It is no R2.
+        """
+        if self.deviations is None:
+            raise ValueError("only an R2 has columns that may be missing")
+        unexplained = max(0, expected - found) / found * self.deviations
+        return Score(self.values + unexplained, self.deviations + unexplained)
+
     @property
     def score(self) -> float:
         """The score on all samples."""

@@ -96,6 +96,4 @@ def heldout_r2(weight: np.ndarray, source: FoundAxes, target: FoundAxes, factors
         ones = np.ones(len(target.heldout))
         return Score(ones, ones)
     found = Score.pooled_r2(source.heldout @ weight, target.heldout)
-    assert found.deviations is not None
-    unexplained = max(0, factors - target.dim) / target.dim * found.deviations
-    return Score(found.values + unexplained, found.deviations + unexplained)
+    return found.counting_missing(target.dim, factors)

@@ -106,6 +106,8 @@ class HeldoutWindows:
         """
         deviations = (self.later - self.later.mean(1, keepdim=True)).square()
         unexplained, total = (axes[..., : self.factors].sum(-1) for axes in (errors, deviations))  # [K, N]
-        missing = max(0, self.factors - errors.shape[-1]) / errors.shape[-1] * total
-        sums = zip((unexplained + missing).numpy(), (total + missing).numpy(), strict=True)
-        return {f"{name}, {ahead}": Score(*pair) for ahead, pair in enumerate(sums, 1)}
+        found = [Score(*pair) for pair in zip(unexplained.numpy(), total.numpy(), strict=True)]
+        return {
+            f"{name}, {ahead}": score.counting_missing(errors.shape[-1], self.factors)
+            for ahead, score in enumerate(found, 1)
+        }

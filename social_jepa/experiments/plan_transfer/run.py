@@ -66,6 +66,7 @@ import numpy as np
 from env.camera import Pose
 from social_jepa.experiments.common.core_predictors import (
     CoreRecording,
+    check_cores,
     linear_predictor,
     record_agents,
     record_baseline,
@@ -107,8 +108,7 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
     recordings = record_agents(setup, seed, poses, settings.fit_ticks, log)
     sizes = [recording.agent.core_dim for recording in recordings]
     log(f"cores of {', '.join(map(str, sizes))} dimensions")
-    if not all(sizes):
-        raise ValueError("an agent found no core: raise setup.training.steps or setup.model.dim")
+    check_cores(recordings)
     fitted = [fit_predictors(recording, settings, seed, log) for recording in recordings]
     scores, arrays = pair_scores(recordings, [predictors for predictors, _ in fitted], settings, seed)
     scores["core dimension"] = Score.mean(np.array(sizes))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.training.settings import TrainingConfig
-from social_jepa.experiments.common.planning import PlanningConfig
+from social_jepa.experiments.common.planning import PlanningConfig, check_plans
 from social_jepa.experiments.common.streams import Stream
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 
@@ -39,17 +39,7 @@ class Settings:
                 f"max_horizon={self.max_horizon} must be at least {THRESHOLD_HORIZON}, and "
                 f"separations={self.separations} must not be empty"
             )
-        if not 2 <= self.fit_ticks <= self.setup.training.replay_ticks:
-            raise ValueError(
-                f"fit_ticks={self.fit_ticks} must lie between 2 and setup.training.replay_ticks="
-                f"{self.setup.training.replay_ticks}: predictors are fitted on consecutive ticks of training"
-            )
-        held = self.setup.negotiation.pool_ticks * self.setup.stride - self.planning.ticks
-        if 2 * self.planning.episodes > held:
-            raise ValueError(
-                f"planning.episodes={self.planning.episodes}: every episode needs a start and a goal among "
-                f"{held} ticks"
-            )
+        check_plans(self.setup, self.fit_ticks, self.planning)
 
     @property
     def conditions(self) -> tuple[str, ...]:

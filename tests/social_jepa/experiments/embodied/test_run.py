@@ -121,7 +121,7 @@ def test_a_map_that_keeps_everything_tells_how_the_camera_moved(agents):
 
 def test_the_map_carries_goals_and_the_null_of_as_many_directions_does_not(agents):
     first, second = agents
-    maps = make_maps(first, second, PAIRING)
+    maps = make_maps(first, second, PAIRING, shared_directions(first, second, PAIRING))
     objects = torch.from_numpy(second.rotation)[:4]  # directions of the target that objects move
     wanted = second.heldout.core().double() @ objects.T
 

@@ -149,3 +149,13 @@ def test_the_interval_of_a_rare_rate_covers_it_though_it_never_happened_in_most_
 
     assert np.mean(hits == 0) > 0.05
     assert np.mean(covered) >= 0.95
+
+
+def test_missing_columns_count_as_unexplained_and_further_ones_change_nothing():
+    target = np.random.default_rng(4).standard_normal((400, 2))
+    found = Score.pooled_r2(target, target)
+
+    assert found.counting_missing(2, 8).score == pytest.approx(0.25)
+    assert found.counting_missing(2, 2).score == found.counting_missing(2, 1).score == 1
+    with pytest.raises(ValueError, match="only an R2"):
+        Score.mean(np.ones(3)).counting_missing(1, 2)
