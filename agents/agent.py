@@ -11,43 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.common.files import CHECKPOINT, PUBLISHED, RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
 from agents.further_encoders import STAGES, FurtherEncoders
-from agents.models.checker import check_frozen_encoder, check_world_model
-from agents.models.frozen import FrozenEncoder
+from agents.model_files import ModelFiles
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
-from agents.protocol.settings import tick_ranges
 from agents.public_scene import PublicCamera
-from agents.snapshot import AgentSnapshot, PublishedModel, basis_tensors
+from agents.snapshot import AgentSnapshot, PublishedModel
 from agents.spec import AgentSpec, Progress
-from agents.training.checkpoint import (
-    encode_checkpoint,
-    first_not_finite,
-    model_tensors,
-    optimizer_tensors,
-)
+from agents.tick_plan import TickPlan
 from agents.training.loss_curve import LossCurve
-from agents.training.settings import DRIFT_TICKS, GAP
 from agents.training.stage_data import CHUNK
 from agents.training.stages import count_encoders, drop_stages
-from agents.training.ticks import axis_ticks, unseen_ticks
-from agents.training.trainer import Trainer, TrainingError
+from agents.training.trainer import Trainer
+from agents.training_state import SAVED_LOSSES, encode_training_state
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
 from alignment.core import CoreBasis, effective_rank, find_core
-from alignment.fit import fit_ridge
 from alignment.raw_map import raw_metric
-from alignment.score import r2
 from env.camera import Pose
 from env.renderers.build import share_renderer
 from env.scene import BodyEvent, Scene
 from env.sensors import SensorRecorder
 
-SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
 SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 
 
@@ -60,26 +48,18 @@ class Agent:
         spec: What the agent was built from; changes when its camera moves.
         model: The world model in training.
         trainer: Its optimizer, replay buffer and schedule.
-        heldout_ticks: Ticks that maps are scored on. Training touches none of them.
-        fit_ticks: Ticks that maps are fitted on. Training touches none of them either.
-        distill_start: First tick that is in no anchor pool: distillation starts there.
-        train_start: First tick of its own training.
-        gap: Ticks between two ranges, so that they are uncorrelated.
-        stride: Ticks between two anchors of a pool.
-        memory_rows: Anchors of a pool after which the scene is uncorrelated.
+        ticks: Which ticks it uses for what.
         public_camera: Sees what peers get embeddings of, where that is a public scene; else None.
         phase: What it is doing; one of `Progress.phase`.
         basis: Axes of the core of the newest model, once found.
-        checkpoint: Hash of the newest checkpoint; "" before the first.
-        saved_at: When that was written, in seconds since the epoch.
-        drift: How far the newest model has left the published one, as a share of variance.
+        drift: How far the newest model has left the published one, see `agents.drift`.
         distill_frames: Frames read during distillation.
         stage_steps: Optimizer steps of further encoders; None before they were tried.
         collapse: How the latents of the newest published model collapsed, as a clause; "" if not.
         distill_losses: Losses of distillation, one a step.
         published: The model that peers know; None before the first and after a camera move.
         negotiation: This agent's side of negotiating maps with that model.
-        files: Its files that could not be written yet; it goes on without them.
+        files: Its checkpoint and the file of its published model.
         on_progress: Called after every part of an encoding that may take long.
         on_step: Called after every optimizer step of the trainer.
     """
@@ -101,23 +81,19 @@ class Agent:
         self.spec = spec
         self.scene = Scene(spec.scene, spec.seed, spec.events)
         memory = spec.scene.decorrelation_ticks
-        self.gap, self.stride = max(GAP, memory), spec.negotiation.stride(memory)
-        self.memory_rows = spec.negotiation.memory_rows(memory)
-        ranges = tick_ranges(spec.negotiation, self.gap, memory)
-        self.heldout_ticks, self.fit_ticks, self.distill_start = ranges
-        self.train_start = self.distill_start + spec.train_offset
+        self.ticks = TickPlan.of(spec.negotiation, spec.training, memory, spec.train_offset)
         self.scene.check_pose(spec.pose)
         self.model = self.build_model()
         self.renderer = share_renderer(spec.scene, spec.device if spec.device.startswith("cuda") else "cpu")
         self.phase = "waiting"
         self.basis: CoreBasis | None = None
-        self.checkpoint = ""
-        self.saved_at = self.drift = 0.0
-        self.collapse = ""
+        self.drift, self.collapse = 0.0, ""
         self.distill_frames, self.distill_losses = 0, list[float]()
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
-        self.files = RetriedFiles(on_saved)
+        self.files = ModelFiles(
+            Path(spec.folder), lambda: encode_training_state(self), self._encode_published, on_saved
+        )
         self.on_progress: Callable[[], None] = lambda: None
         self.on_step: Callable[[], None] = lambda: None
         self.further_encoders = FurtherEncoders(self)
@@ -126,16 +102,6 @@ class Agent:
         except BaseException:
             self.close()  # other agents of the process may go on
             raise
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """File of the model in training."""
-        return Path(self.spec.folder) / CHECKPOINT
-
-    @property
-    def published_path(self) -> Path:
-        """File of the model that peers know."""
-        return Path(self.spec.folder) / PUBLISHED
 
     @property
     def anchor_scene(self) -> Scene:
@@ -149,22 +115,6 @@ class Agent:
             spec.kind, spec.model, spec.scene.frame_size, self.stream_seed(Stream.WEIGHTS)
         )
         return model.to("cpu" if spec.device == "auto" else spec.device)
-
-    def check_model(self) -> None:
-        """Check a custom world model against the contract before minutes of training; others need no check.
-
-        Raises:
-            WorldModelError: It breaks the contract; the text says where and how to fix it.
-        """
-        if isinstance(self.model, FrozenEncoder):
-            check_frozen_encoder(self.model.encoder, self.spec.scene.frame_size)
-        elif ":" in self.spec.kind:
-            spec, seed = self.spec, self.stream_seed(Stream.MODEL_CHECK)
-            check_world_model(
-                self.model,
-                spec.scene.frame_size,
-                rebuild=lambda: build_world_model(spec.kind, spec.model, spec.scene.frame_size, seed),
-            )
 
     def train(self, stop: Callable[[], bool] = lambda: False, until: int | None = None) -> bool:
         """Train up to a step and save a checkpoint; a frozen encoder only records and is calibrated.
@@ -189,7 +139,7 @@ class Agent:
         finished = finished and self.trainer.run(self._after_step, stop, until)
         if finished and self.trainer.finished and self.stage_steps is None:
             finished = self.further_encoders.find(stop)
-        self.save()
+        self.files.save_checkpoint()
         self.phase = "trained" if finished else "stopped"
         return finished
 
@@ -226,24 +176,17 @@ class Agent:
             raise RuntimeError(f"{self.spec.name} has published no model yet: retry when it is ready")
         return self.published
 
-    def find_axes(self, ticks: np.ndarray, stop: int) -> tuple[CoreBasis, Tensor]:
+    def find_axes(self) -> tuple[CoreBasis, Tensor]:
         """Return the core basis of the model in training, and the latents that it was chosen on, [N, 2, D].
 
-        The axes are found on the given ticks. How predictable each axis is, and which axes are the core, is
-        measured on pairs of later ticks that neither training nor the axes saw, as far apart as anchors.
-
-        Args:
-            ticks: Blocks of consecutive ticks to find the axes on, int64 [B, L].
-            stop: First tick that neither training nor the axes saw.
+        The axes are found on ticks of the replay buffer. How predictable each axis is, and which axes are the
+        core, is measured on pairs of later ticks that neither training nor the axes saw, as far apart as
+        anchors.
         """
-        pairs = self.core_eval_ticks(stop)
+        ticks = self.ticks.axes(self.trainer.replay_buffer.ticks)
+        pairs = self.ticks.core_eval(self.trainer.seen_stop)
         trained, later = (self.encode_ticks(each.ravel()).unflatten(0, each.shape) for each in (ticks, pairs))
         return find_core(trained, later=later), later
-
-    def core_eval_ticks(self, stop: int) -> np.ndarray:
-        """Return the pairs of ticks that a core is chosen on whose axes were found before a tick, [N, 2]."""
-        pairs = np.arange(self.spec.training.core_eval_ticks // 2)
-        return stop + self.gap + max(2, self.stride) * pairs[:, None] + np.arange(2)
 
     def publish(self) -> AgentSnapshot:
         """Find the core, encode the anchor pools, and make the newest model the one that peers know.
@@ -257,16 +200,14 @@ class Agent:
         self.phase = "embedding"
         began = time.perf_counter()  # `record` has counted its own time
         self.further_encoders.compose_again()
-        self.basis, later = self.further_encoders.take_axes() or self.find_axes(
-            self.axis_ticks, self.trainer.seen_stop
-        )
+        self.basis, later = self.further_encoders.take_axes() or self.find_axes()
         self.further_encoders.forget()
-        self.save()
+        self.files.save_checkpoint()
         rank = effective_rank(later)
         self.collapse = self.explain_collapse(self.basis.core_dim)
         peer_info = PeerInfo(
-            self.spec.name, self.anchor_scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
-            self.basis.core_dim, bool(self.collapse),
+            self.spec.name, self.anchor_scene.fingerprint, self.spec.kind, self.files.checkpoint,
+            self.model.dim, self.basis.core_dim, bool(self.collapse),
         )  # fmt: skip
         pools, camera = self._anchor_pools(self.encode_ticks), self.public_camera
         public = None
@@ -277,13 +218,12 @@ class Agent:
         losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])
         snapshot = AgentSnapshot(
             peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
-            self.progress(), range(self.train_start, self.trainer.trained_stop), self.spec.pose_version,
+            self.progress(), range(self.ticks.train_start, self.trainer.trained_stop), self.spec.pose_version,
             count_encoders(self.model), self.stage_steps or 0, public,
         )  # fmt: skip
         self.drift = 0.0
-        published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
-        self.set_published(published)
-        self.files.write(self.published_path, published.encode(self.owner()))
+        self.set_published(PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot))
+        self.files.save_published()
         return snapshot
 
     def explain_collapse(self, core_dim: int) -> str:
@@ -298,21 +238,6 @@ class Agent:
         self.calibrate(untrained)
         ticks = self.trainer.replay_buffer.ticks[-CHUNK:]
         return explain_collapse(self.encode_ticks(ticks), self.encode_ticks(ticks, untrained), core_dim)
-
-    def measure_drift(self) -> float:
-        """Return the distance of the newest model from the published one, as a share of variance.
-
-        A linear map from the newest latents to the published core is fitted on the anchors that maps are
-        fitted on, and scored on ticks that no model of this agent has seen: drift = 1 - R2.
-        """
-        assert self.published is not None
-        known = self.published.snapshot.pools.anchors
-        readout = fit_ridge(self.encode_ticks(known.ids), known.core())
-        stride = self.stride
-        first = self.trainer.seen_stop + self.gap
-        unseen = range(first, first + DRIFT_TICKS * stride, stride)
-        self.drift = 1 - r2(readout(self.encode_ticks(unseen)), self.encode_core(unseen))
-        return self.drift
 
     def move(self, pose: Pose, pose_version: int) -> None:
         """Move the camera: unpublish the model and start its training schedule again from its weights.
@@ -330,7 +255,7 @@ class Agent:
         self.distill_frames, self.distill_losses = 0, []
         self.start_training()
         self.phase = "waiting"
-        self.save()
+        self.files.save_checkpoint()
 
     def set_body_events(self, events: Sequence[BodyEvent]) -> None:
         """Set which bodies stand in the scene from which tick on."""
@@ -362,51 +287,9 @@ class Agent:
         return Progress(
             self.spec.name, self.phase, step, steps, len(trainer.replay_buffer),
             trainer.seen_stop, frames, loss, speed, left, trainer.record_seconds,
-            trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
+            trainer.train_seconds, self.spec.device, self.drift, self.files.saved_at, self.distill_frames,
             trainer.loss_curve.points(), LossCurve(0, list(self.distill_losses)).points(),
         )  # fmt: skip
-
-    def save(self) -> None:
-        """Write a checkpoint of the model in training: weights, optimizer, core basis and step.
-
-        Where it cannot be written, `files` says why, and `retry_saves` writes the newest one.
-
-        Raises:
-            TrainingError: Weights are not finite; the file is left as it is.
-        """
-        tensors = model_tensors(self.model)
-        if self.model.trains:
-            tensors |= optimizer_tensors(self.trainer.optimizer)
-        if self.basis is not None:
-            tensors |= basis_tensors(self.basis)
-        facts = self.owner() | {
-            "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
-            "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
-            "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
-            "distill_losses": self.distill_losses, "stage_steps": self.stage_steps,
-            "trained_stop": self.trainer.trained_stop,
-        }  # fmt: skip
-        if self.public_camera is not None:  # so that its hash, the version, tells what the anchors are of
-            facts["anchor_scene"] = self.anchor_scene.fingerprint
-        if (name := first_not_finite(tensors)) is not None:
-            raise TrainingError(
-                f"the weights of {name} are not finite after step {self.trainer.step}; the last checkpoint "
-                f"is kept; try a lower training.learning_rate (now {self.spec.training.learning_rate:g})"
-            )
-        data = encode_checkpoint(tensors, facts)
-        self.checkpoint = digest(data)
-        if self.files.write(self.checkpoint_path, data):
-            self.saved_at = time.time()
-
-    def retry_saves(self, now: bool = False) -> None:
-        """Write again what could not be written: now, or at most every `files.RETRY_SECONDS`."""
-        for path in list(self.files.unsaved) if now else self.files.due():
-            if path == self.checkpoint_path:
-                self.save()
-            elif self.published is not None:
-                self.files.write(path, self.published.encode(self.owner()))
-            else:
-                self.files.succeed(path)  # it was unpublished meanwhile
 
     def stream_seed(self, stream: Stream, *more: int) -> tuple[int, ...]:
         """Return the seed of one of this agent's random streams, see `agents.common.streams.stream_seed`."""
@@ -434,13 +317,12 @@ class Agent:
         seed = self.stream_seed(Stream.BATCHES, *moved)
         public = spec.negotiation.public_seed
         self.public_camera = None if public is None else PublicCamera(spec, public, self.renderer)
-        ticks = self.scene.ticks
-        stop = None if ticks is None else ticks - unseen_ticks(spec.training, self.gap, self.stride)
+        stop = None if self.scene.ticks is None else self.ticks.record_stop(self.scene.ticks)
         # after a move its buffer is used again: the disk may have no room for a second one beside it
         earlier = getattr(self, "trainer", None)
         storage = earlier.replay_buffer.storage if earlier else None
         self.trainer = Trainer(
-            self.model, self.recorder, self.train_start, spec.training, seed, stop, storage
+            self.model, self.recorder, self.ticks.train_start, spec.training, seed, stop, storage
         )
 
     def calibrate(self, model: WorldModel) -> None:
@@ -454,18 +336,18 @@ class Agent:
         self.published = published
         rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
         snapshot = published.snapshot
-        config = self.spec.negotiation
-        self.negotiation = Negotiation(snapshot.peer_info, snapshot.sent, config, rng, self.memory_rows)
+        self.negotiation = Negotiation(
+            snapshot.peer_info, snapshot.sent, self.spec.negotiation, rng, self.ticks.memory_rows
+        )
+
+    def _encode_published(self) -> bytes | None:
+        """Return the content of the published model's file; None while nothing is published."""
+        return None if self.published is None else self.published.encode(self.owner())
 
     def _skip_training(self) -> None:
         """Count the schedule as done: a frozen encoder has nothing to train."""
         self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
         self.stage_steps = 0
-
-    @property
-    def axis_ticks(self) -> np.ndarray:
-        """The trained ticks that axes are found on, int64 [B, L]: blocks of consecutive ones."""
-        return axis_ticks(self.trainer.replay_buffer.ticks, self.spec.training.segment_ticks)
 
     def read_frames(self, ticks: np.ndarray) -> Tensor:
         """Return frames uint8 [K, H, W, C], of the replay buffer where it holds them all, else rendered."""
@@ -479,8 +361,8 @@ class Agent:
         if len(self.trainer.losses) > 2 * SAVED_LOSSES:
             del self.trainer.losses[:-SAVED_LOSSES]
         if self.trainer.step % self.spec.training.checkpoint_every == 0:
-            self.save()
-        self.retry_saves()
+            self.files.save_checkpoint()
+        self.files.retry()
         self.on_step()
 
     @torch.inference_mode()
@@ -495,7 +377,7 @@ class Agent:
         assert basis is not None
         fit, heldout = (
             AnchorSet(tuple(ticks), basis(encode(ticks)).to(torch.float32), basis.core_dim)
-            for ticks in (self.fit_ticks, self.heldout_ticks)
+            for ticks in (self.ticks.fit, self.ticks.heldout)
         )
         metric = raw_metric(basis.transform) if self.spec.model.fixes_scale(self.spec.kind) else None
         return AnchorPools(fit, heldout, metric)

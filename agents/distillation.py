@@ -82,21 +82,23 @@ def distill_targets(agent: "Agent", ticks: int, noise_key: bytes = b"") -> tuple
     Raises:
         RuntimeError: The teacher has published nothing.
     """
-    wanted, config = range(agent.distill_start, agent.distill_start + ticks), agent.spec.negotiation
+    first, config = agent.ticks.distill_start, agent.spec.negotiation
+    wanted = range(first, first + ticks)
     known, camera = agent.known_model(), agent.public_camera
     if camera is None:
         core = agent.encode_core(wanted)
     else:
         core = known.basis.core(camera.encode(known.model, wanted, agent.on_progress))
     sent = protect(core, wanted, known.snapshot.peer_info.checkpoint, config, noise_key)
-    return agent.distill_start, in_precision(sent, config.precision)
+    return first, in_precision(sent, config.precision)
 
 
 def _check_ticks(agent: "Agent", first: int, count: int) -> None:
-    if first != agent.distill_start or agent.spec.train_offset:
+    plan = agent.ticks
+    if first != plan.distill_start or agent.spec.train_offset:
         raise ValueError(
-            f"distillation and training of {agent.spec.name} start at tick {agent.distill_start}, where no "
-            f"map is fitted or scored, not at {first} and {agent.train_start}"
+            f"distillation and training of {agent.spec.name} start at tick {plan.distill_start}, where no "
+            f"map is fitted or scored, not at {first} and {plan.train_start}"
         )
     if count > agent.trainer.buffer_ticks:
         raise ValueError(

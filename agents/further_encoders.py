@@ -12,6 +12,7 @@ from agents.common.files import digest
 from agents.common.streams import Stream
 from agents.models.world_model import WorldModel
 from agents.spec import AgentSpec
+from agents.tick_plan import TickPlan
 from agents.training.checkpoint import model_tensors
 from agents.training.stage_data import StageData
 from agents.training.staged_core import StagedCore
@@ -32,13 +33,7 @@ class SearchingAgent(Protocol):
     trainer: Trainer
     phase: str
     stage_steps: int | None
-
-    @property
-    def axis_ticks(self) -> np.ndarray:
-        """The trained ticks that axes are found on, int64 [B, L]."""
-
-    def core_eval_ticks(self, stop: int) -> np.ndarray:
-        """Return the pairs of ticks that a core is chosen on, int64 [N, 2]."""
+    ticks: TickPlan
 
     def read_frames(self, ticks: np.ndarray) -> Tensor:
         """Return the frames of ticks, uint8 [K, H, W, C]."""
@@ -101,12 +96,15 @@ class FurtherEncoders:
     def _key(self) -> tuple[str, bytes, int]:
         agent = self._agent
         tensors = {name: each.contiguous() for name, each in model_tensors(agent.model).items()}
-        return digest(save(tensors)), agent.axis_ticks.tobytes(), agent.trainer.seen_stop
+        return digest(save(tensors)), self._axis_ticks().tobytes(), agent.trainer.seen_stop
 
     def data(self) -> StageData:
         """Return the ticks that a core is found and chosen on."""
         agent = self._agent
-        return StageData(agent.axis_ticks, agent.core_eval_ticks(agent.trainer.seen_stop), self._read)
+        return StageData(self._axis_ticks(), agent.ticks.core_eval(agent.trainer.seen_stop), self._read)
+
+    def _axis_ticks(self) -> np.ndarray:
+        return self._agent.ticks.axes(self._agent.trainer.replay_buffer.ticks)
 
     def _read(self, ticks: np.ndarray) -> Tensor:
         frames = self._agent.read_frames(ticks)

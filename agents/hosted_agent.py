@@ -16,7 +16,7 @@ from agents.common.device import select_device
 from agents.common.versions import process_versions
 from agents.compute_share import FairLock
 from agents.failure import Failure
-from agents.file_transfer import FileAccess, SupervisorCall
+from agents.file_access import FileAccess, SupervisorCall
 from agents.logs import work_for
 from agents.protocol.events import AgentEvents
 from agents.protocol.identity import load_identity
@@ -25,7 +25,8 @@ from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.ray_actors import RayTransport
 from agents.protocol.verifier import LocalPeer
 from agents.report import AgentReport, news_of, report_of
-from agents.runner import AgentRunner, AgentStoppedError
+from agents.request_queue import AgentStoppedError
+from agents.runner import AgentRunner
 from agents.spec import AgentSpec
 from env.camera import Pose
 

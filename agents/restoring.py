@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors
+from agents.snapshot import AgentSnapshot, PublishedModel
 from agents.training.checkpoint import (
     CheckpointError,
     DamagedCheckpointError,
@@ -11,7 +11,7 @@ from agents.training.checkpoint import (
     read_checkpoint,
 )
 from agents.training.loss_curve import LossCurve
-from agents.training.stages import drop_stages
+from agents.training_state import count_replaced_steps, load_training_state
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -35,10 +35,10 @@ def restore_agent(agent: "Agent") -> str:
         _load_checkpoint(agent)
     except DamagedCheckpointError as error:
         return _continue_from_published(agent, error)
-    if not agent.published_path.exists() or agent.basis is None:
+    if not agent.files.published_path.exists() or agent.basis is None:
         return ""
     try:
-        published = PublishedModel.load(agent.published_path, agent.owner(), agent.build_model)
+        published = PublishedModel.load(agent.files.published_path, agent.owner(), agent.build_model)
     except CheckpointError as error:
         return f"{error.path} {error.reason}; the model is published again from its checkpoint"
     if _is_present(agent, published.snapshot):
@@ -47,7 +47,7 @@ def restore_agent(agent: "Agent") -> str:
 
 
 def _load_checkpoint(agent: "Agent") -> None:
-    path = agent.checkpoint_path
+    path = agent.files.checkpoint_path
     tensors, facts, version = read_checkpoint(path)
     check_owner(path, facts, agent.owner())
     load_model(path, agent.model, tensors)
@@ -55,31 +55,13 @@ def _load_checkpoint(agent: "Agent") -> None:
         # the camera moved and the process died before it could save: only the weights are of use
         agent.start_training()
         return
-    trainer, losses = agent.trainer, list(facts["losses"])
-    trainer.trained_before = int(facts.get("trained_stop", 0))
-    agent.checkpoint = version
-    trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
-    trainer.step, trainer.losses = int(facts["step"]), losses
-    trainer.loss_curve = LossCurve(trainer.step - len(losses), facts["losses"])
-    agent.distill_losses = list(facts.get("distill_losses", ()))
-    agent.distill_frames, agent.stage_steps = int(facts["distill_frames"]), facts["stage_steps"]
-    _count_replaced_steps(agent)
-    if "basis.mean" in tensors:
-        agent.basis = basis_from_tensors(tensors, int(facts["core_dim"]))
-    if agent.stage_steps is not None and not trainer.finished:
-        agent.stage_steps = None  # it had completed a shorter schedule: its further encoders are of an
-        drop_stages(agent.model)  # earlier first one, and are trained again at the end of this schedule
-
-
-def _count_replaced_steps(agent: "Agent") -> None:
-    """Note how many steps of the schedule were no training: those of a student and of a frozen encoder."""
-    replaced = agent.distill_frames or not agent.model.trains
-    agent.trainer.steps_replaced_by_distillation = agent.spec.training.steps if replaced else 0
+    agent.files.checkpoint = version
+    load_training_state(agent, tensors, facts)
 
 
 def _continue_from_published(agent: "Agent", damage: DamagedCheckpointError) -> str:
     try:
-        published = PublishedModel.load(agent.published_path, agent.owner(), agent.build_model)
+        published = PublishedModel.load(agent.files.published_path, agent.owner(), agent.build_model)
     except CheckpointError:
         raise damage from None
     agent.model.load_state_dict(published.model.state_dict())
@@ -91,14 +73,14 @@ def _continue_from_published(agent: "Agent", damage: DamagedCheckpointError) -> 
         trainer.losses = list(published.snapshot.losses)
         trainer.loss_curve = LossCurve(trainer.step - len(trainer.losses), trainer.losses)
         agent.distill_frames, agent.stage_steps = progress.distill_frames, published.snapshot.stage_steps
-        _count_replaced_steps(agent)
+        count_replaced_steps(agent)
         agent.basis = published.basis
-        agent.checkpoint = published.snapshot.peer_info.checkpoint
+        agent.files.checkpoint = published.snapshot.peer_info.checkpoint
     if _is_present(agent, published.snapshot):
         agent.set_published(published)
     return (
         f"{damage.path} {damage.reason}; it continues with a new optimizer from the model of step "
-        f"{progress.step} in {agent.published_path.name}, unless you restore that file and resume again"
+        f"{progress.step} in {agent.files.published_path.name}, unless you restore that file and resume again"
     )
 
 

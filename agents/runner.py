@@ -1,14 +1,9 @@
 """The loop of one agent on its own thread: train, publish, train online, and serve requests in between."""
 
-import contextlib
 import logging
-import math
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +12,26 @@ import torch
 from agents.activity import Activity, ActivityMonitor
 from agents.agent import Agent
 from agents.compute_share import ComputeShare, FairLock
-from agents.distillation import distill_agent, distill_targets, undo_distillation
+from agents.drift import measure_drift
 from agents.duty_cycle import DutyCycle
 from agents.failure import Failure
+from agents.model_check import check_model
 from agents.peer_wait import PeerWait
-from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
-from agents.protocol.precision import pack_embeddings
-from agents.protocol.wire import MAX_ENVELOPE_BYTES
+from agents.request_queue import RequestQueue
 from agents.restoring import restore_agent
-from agents.snapshot import AgentSnapshot, PublishedModel
+from agents.snapshot import AgentSnapshot
 from agents.spec import AgentSpec
+from agents.student import Student
+from agents.teacher import Teacher
 from env.camera import Pose
 
 logger = logging.getLogger(__name__)
 
-MAX_DISTILL_REQUESTS = 3  # requests to a teacher that does not reply
-DISTILL_TIMEOUT = 20.0  # seconds to wait for a teacher's reply before the next request
 # Seconds that training may hold the interpreter lock, for which replies wait; a tenth of the default
 SWITCH_INTERVAL = 0.0005
 SAVE_POLL_SECONDS = 0.2  # seconds between two checks whether there is room for a file again
 IDLE_SECONDS = 0.02  # seconds between two checks for work while there is none
-
-
-class AgentStoppedError(RuntimeError):
-    """Request to an agent whose thread has ended or is stopping.
-
-    Attributes:
-        reason: Why it does not run.
-    """
-
-    def __init__(self, reason: str) -> None:
-        """Keep the reason."""
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"the agent accepts no more requests: {self.reason}"
 
 
 class _DroppedError(BaseException):
@@ -93,14 +70,15 @@ class AgentRunner:
         self.snapshot: AgentSnapshot | None = None
         self.failure: Failure | None = None
         self.note = ""
-        self._requests: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
+        self._requests = RequestQueue()
         self._stop = threading.Event()
         self._dropped = False
         self._share = ComputeShare(lock)
         self._moved = self._collapsed = self._paused = False
         self._duty, self._within_drift = DutyCycle(self._share.clock, self._share.sleep), False
         self._peer_wait = PeerWait()
-        self._taught: tuple[PublishedModel, int, torch.Tensor] | None = None  # what students of a model get
+        self._teacher = Teacher(protocol)
+        self._student = Student(protocol, self._service_requests, self._share.sleep, self._remark)
         self._phase = "starting"  # until the agent is there and has its own
         self._monitor: ActivityMonitor | None = None
 
@@ -148,13 +126,13 @@ class AgentRunner:
         self._save(agent)
         while until_published and agent.files.unsaved and not self._stop.wait(SAVE_POLL_SECONDS):
             self._service_requests()
-            agent.retry_saves()  # the disk is full: nothing of the agent would be left after its end
+            agent.files.retry()  # the disk is full: nothing of the agent would be left after its end
 
     def _save(self, agent: Agent) -> None:
-        agent.save()
-        agent.retry_saves(now=True)
+        agent.files.save_checkpoint()
+        agent.files.retry(now=True)
         agent.phase = "ready" if _has_published(agent) and not self._stop.is_set() else "stopped"
-        saved = "not saved" if agent.files.unsaved else f"saved as {agent.checkpoint}"
+        saved = "not saved" if agent.files.unsaved else f"saved as {agent.files.checkpoint}"
         logger.info("%s ended at step %d, %s", agent.spec.name, agent.trainer.step, saved)
 
     def _note_progress(self, agent: Agent) -> None:
@@ -175,17 +153,18 @@ class AgentRunner:
 
     def _restore_or_check(self, agent: Agent) -> None:
         name = agent.spec.name
-        if agent.checkpoint_path.exists():
+        if agent.files.checkpoint_path.exists():
             if remark := restore_agent(agent):
                 self._remark(remark)
-            if agent.checkpoint:
+            if agent.files.checkpoint:
                 logger.info(
-                    "%s resumes from checkpoint %s at step %d", name, agent.checkpoint, agent.trainer.step
-                )
+                    "%s resumes from checkpoint %s at step %d",
+                    name, agent.files.checkpoint, agent.trainer.step,
+                )  # fmt: skip
             else:
                 logger.info("%s keeps the weights of its checkpoint alone: its camera has moved since", name)
             return
-        agent.check_model()
+        check_model(agent)
         if self.protocol.channel.incarnation > 1:
             self._remark("trains from the start: no checkpoint was saved before its process ended")
         else:
@@ -200,8 +179,7 @@ class AgentRunner:
 
         The future raises AgentStoppedError when the thread ends first.
         """
-        future: Future[Any] = Future()
-        self._requests.append((request, future))
+        future = self._requests.submit(request)
         if self.failure is not None or self._stop.is_set():
             self._fail_requests()
         return future
@@ -248,7 +226,8 @@ class AgentRunner:
         if self._paused:
             self._idle(agent, "paused")
         elif trainer.step == 0 and agent.spec.teacher and not agent.spec.pose_version:
-            self._distill_from_teacher(agent)
+            if self._student.learn(agent):
+                self._publish(agent, f"distilled from {agent.spec.teacher}")
         elif not agent.has_learned:
             if agent.train(self._service_requests) and not self._moved:
                 self._publish(agent, "its schedule is complete")
@@ -261,7 +240,7 @@ class AgentRunner:
 
     def _idle(self, agent: Agent, phase: str) -> None:
         agent.phase = phase
-        agent.retry_saves()
+        agent.files.retry()
         self._share.sleep(IDLE_SECONDS)
 
     def _train_online(self, agent: Agent) -> None:
@@ -269,7 +248,7 @@ class AgentRunner:
         max_drift = agent.spec.negotiation.max_drift
         # a move may come in the rest after the last step, and no model is published then
         if agent.train(self._service_requests, until) and not self._moved:
-            self._within_drift = agent.measure_drift() <= max_drift
+            self._within_drift = measure_drift(agent) <= max_drift
             if not self._within_drift:
                 self._publish(agent, f"drift {agent.drift:.3f} exceeds negotiation.max_drift={max_drift:g}")
 
@@ -308,60 +287,6 @@ class AgentRunner:
             self.note = ""
         self._collapsed = collapsed
 
-    def _distill_from_teacher(self, agent: Agent) -> None:
-        """Request embeddings from the teacher until it replies, then train on them; else train alone."""
-        teacher, requests, last_request = agent.spec.teacher, 0, -math.inf
-        agent.phase = "distilling"
-        while not self._service_requests():
-            timed_out = time.monotonic() - last_request > DISTILL_TIMEOUT
-            if teacher not in self.protocol.peers:
-                logger.info(
-                    "%s trains alone: its teacher %s is not among its peers", agent.spec.name, teacher
-                )
-                self._train_alone(agent)
-                return
-            if timed_out and requests == MAX_DISTILL_REQUESTS:
-                self._remark(f"{teacher} did not reply to {requests} distillation requests; training alone")
-                self._train_alone(agent)
-                return
-            reply = self.protocol.distillation.replies.get(teacher)
-            if reply is not None:
-                self._distill(agent, reply)
-                return
-            if timed_out and teacher in self.protocol.announced_peers:
-                last_request, requests = time.monotonic(), requests + 1
-                self._request_distillation(agent, requests)
-            self._share.sleep(IDLE_SECONDS)
-
-    def _request_distillation(self, agent: Agent, attempt: int) -> None:
-        spec = agent.spec
-        ticks = min(spec.distillation.ticks, agent.trainer.buffer_ticks)
-        logger.info(
-            "%s requests embeddings of %d ticks from its teacher %s, attempt %d of %d",
-            spec.name, ticks, spec.teacher, attempt, MAX_DISTILL_REQUESTS,
-        )  # fmt: skip
-        self.protocol.send([DistillRequest(source=spec.teacher, target=spec.name, round=0, ticks=ticks)])
-
-    def _train_alone(self, agent: Agent) -> None:
-        undo_distillation(agent)
-        self.protocol.distillation.give_up(agent.spec.teacher)
-        agent.spec = replace(agent.spec, teacher="")
-
-    def _distill(self, agent: Agent, reply: DistillReply) -> None:
-        batch = agent.spec.distillation.batch
-        try:
-            if reply.rows < batch:
-                raise ValueError(f"{reply.rows} ticks are fewer than distillation.batch={batch}")
-            embeddings = torch.from_numpy(reply.embeddings())
-            done = distill_agent(agent, reply.first_tick, embeddings, self._service_requests)
-        except ValueError as error:  # a peer's message must not end the agent
-            self._remark(f"refused the distillation reply of {reply.source}; training alone ({error})")
-            self._train_alone(agent)
-            return
-        if done:
-            self.protocol.distillation.replies.pop(reply.source, None)
-            self._publish(agent, f"distilled from {reply.source}")
-
     def _service_requests(self) -> bool:
         """Serve pending requests; return whether to interrupt training: a stop, a pause, a camera move."""
         assert self.agent is not None
@@ -369,60 +294,13 @@ class AgentRunner:
         if self._dropped:
             raise _DroppedError
         self._peer_wait.wait(lambda: self.protocol.busy_until)
-        for request, future in self._pending_requests():
-            if not future.set_running_or_notify_cancel():  # the caller has given up on it
-                continue
-            try:
-                future.set_result(request(self.agent))
-            except Exception as error:  # it is the caller's, who waits for the future
-                future.set_exception(error)
-            except BaseException as error:  # SystemExit would end the caller's process
-                future.set_exception(RuntimeError(str(Failure.of(error, self.agent.spec.name))))
-                raise
-        if self.agent.published is not None and (asked := self.protocol.distillation.take_request()):
-            try:
-                self._reply_to_distill_request(self.agent, asked)
-            except ValueError as error:  # a peer's message must not end the agent
-                self._remark(f"cannot teach {asked.target}: {error}")
+        self._requests.serve(self.agent)
+        if remark := self._teacher.reply(self.agent):
+            self._remark(remark)
         return self._stop.is_set() or self._moved or self._paused
 
-    def _reply_to_distill_request(self, agent: Agent, request: DistillRequest) -> None:
-        assert agent.published is not None
-        name, student = agent.spec.name, request.target
-        if agent.published.snapshot.peer_info.collapsed or not agent.published.basis.core_dim:
-            logger.warning("%s cannot teach %s: the latents of its published model collapsed", name, student)
-            return
-        first_tick, embeddings = self._distill_targets(agent, agent.published)
-        embeddings = embeddings[: request.ticks]
-        rows, dim = embeddings.shape
-        self.protocol.send([
-            DistillReply(
-                source=name, target=student, round=request.round, first_tick=first_tick, rows=rows, dim=dim,
-                data=pack_embeddings(embeddings.numpy(), "float32"),
-            )
-        ])  # fmt: skip
-        logger.info("%s sent embeddings of %d ticks to its student %s", name, rows, student)
-
-    def _distill_targets(self, agent: Agent, published: PublishedModel) -> tuple[int, torch.Tensor]:
-        """Return the first tick and embeddings of all that a student may get: encoded once for each model."""
-        if self._taught is None or self._taught[0] is not published:
-            # No more than a teacher of these settings asks for itself, and than training renders; at most
-            # half an envelope of four-byte numbers: the other half is ample for the other fields.
-            most = min(agent.spec.distillation.ticks, agent.trainer.buffer_ticks)
-            ticks = min(most, MAX_ENVELOPE_BYTES // (8 * published.basis.core_dim))
-            self._taught = published, *distill_targets(agent, ticks, self.protocol.noise_key)
-        return self._taught[1:]
-
-    def _pending_requests(self) -> Iterator[tuple[Callable[[Agent], Any], "Future[Any]"]]:
-        with contextlib.suppress(IndexError):  # another thread may take the last one
-            while True:
-                yield self._requests.popleft()
-
     def _fail_requests(self) -> None:
-        for _, future in self._pending_requests():
-            if future.set_running_or_notify_cancel():
-                reason = str(self.failure) if self.failure else "it is stopping"
-                future.set_exception(AgentStoppedError(reason))
+        self._requests.fail(str(self.failure) if self.failure else "it is stopping")
 
 
 def _has_published(agent: Agent) -> bool:

@@ -20,7 +20,8 @@ from ray.exceptions import RayTaskError
 from agents.common.device import select_device
 from agents.common.niceness import raise_niceness
 from agents.exit_file import exit_path, record_exit
-from agents.file_transfer import FileAccess, FileNotSentError
+from agents.file_access import FileAccess
+from agents.file_sender import FileNotSentError
 from agents.logs import log_to_file
 from agents.protocol.events import AgentEvents
 from agents.protocol.identity import Identity, load_identity

@@ -96,8 +96,8 @@ def consecutive(agent: Agent, members: int) -> tuple[Tensor, Tensor]:
     assert agent.published is not None
     trained = agent.trainer.replay_buffer.ticks
     model, basis = agent.published.model, agent.published.basis
-    first = agent.trainer.seen_stop + agent.gap
-    starts = (trained.stop - members, first, first + members + agent.gap)
+    first = agent.trainer.seen_stop + agent.ticks.gap
+    starts = (trained.stop - members, first, first + members + agent.ticks.gap)
     found = [basis(agent.encode_ticks(range(start, start + members), model)).float() for start in starts]
     return found[0], torch.stack(found[1:])
 
@@ -112,8 +112,8 @@ def subject(setup: AgentSetup, seed: int, index: int, members: int) -> Subject:
         frames, heldout, public_frames = (
             torch.from_numpy(recorder.record(ticks).frames).float() / 255
             for recorder, ticks in (
-                (agent.recorder, agent.fit_ticks), (agent.recorder, agent.heldout_ticks),
-                (agent.public_camera.recorder, agent.fit_ticks),
+                (agent.recorder, agent.ticks.fit), (agent.recorder, agent.ticks.heldout),
+                (agent.public_camera.recorder, agent.ticks.fit),
             )
         )  # fmt: skip
         trained, fresh = consecutive(agent, members)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from agents.agent import Agent
+from agents.drift import measure_drift
 from agents.protocol.settings import NegotiationConfig, tick_ranges
 from agents.restoring import restore_agent
 from agents.training.settings import GAP
@@ -58,7 +59,7 @@ def test_equal_specs_give_equal_edges_bit_for_bit(pair, tmp_path):
 def test_an_agent_resumed_after_training_publishes_the_same_snapshot(pair, tmp_path):
     agents, snapshots, _ = pair
     resumed = Agent(replace(agents[0].spec, folder=str(tmp_path)))
-    resumed.checkpoint_path.write_bytes(agents[0].checkpoint_path.read_bytes())
+    resumed.files.checkpoint_path.write_bytes(agents[0].files.checkpoint_path.read_bytes())
     restore_agent(resumed)
     assert resumed.train()
     snapshot = resumed.publish()
@@ -73,18 +74,18 @@ def test_the_core_is_never_chosen_on_ticks_of_a_longer_training_before_a_resume(
     spec = agents[0].spec
     fewer = replace(spec.training, replay_ticks=spec.training.replay_ticks // 2)
     shorter = Agent(replace(spec, folder=str(tmp_path), training=fewer))
-    shorter.checkpoint_path.write_bytes(agents[0].checkpoint_path.read_bytes())
+    shorter.files.checkpoint_path.write_bytes(agents[0].files.checkpoint_path.read_bytes())
     restore_agent(shorter)
     assert shorter.train()
     encoded, encode = [], shorter.encode_ticks
     shorter.encode_ticks = lambda ticks, *rest: encoded.append(list(ticks)) or encode(ticks, *rest)
     snapshot = shorter.publish()
-    shorter.measure_drift()
+    measure_drift(shorter)
 
     seen = agents[0].trainer.seen_stop
     assert shorter.trainer.replay_buffer.ticks.stop < seen == snapshot.trained_ticks.stop
-    assert any(min(ticks) == seen + shorter.gap for ticks in encoded[:3])  # pairs of the core
-    assert min(encoded[-1]) == seen + shorter.gap  # of the drift
+    assert any(min(ticks) == seen + shorter.ticks.gap for ticks in encoded[:3])  # pairs of the core
+    assert min(encoded[-1]) == seen + shorter.ticks.gap  # of the drift
     again = Agent(replace(spec, folder=str(tmp_path), training=fewer))
     restore_agent(again)
     assert again.trainer.seen_stop == seen  # also after the next resume
@@ -110,7 +111,7 @@ def test_anchors_are_the_basis_applied_to_latents_of_recorded_frames(pair):
 
 def test_the_spectrum_is_measured_on_ticks_after_those_of_training(pair):
     (agent, _), (snapshot, _), _ = pair
-    starts = agent.trainer.replay_buffer.ticks.stop + GAP + agent.stride * np.arange(256)
+    starts = agent.trainer.replay_buffer.ticks.stop + GAP + agent.ticks.stride * np.arange(256)
     latent = torch.stack([agent.encode_ticks(starts), agent.encode_ticks(starts + 1)], dim=1)
 
     assert torch.equal(snapshot.spectrum, autocorrelations(latent, agent.basis))
@@ -142,7 +143,7 @@ def test_no_tick_is_rendered_twice_until_the_model_is_published(left, tmp_path, 
 
     assert bool(agent.stage_steps) == left  # whether a further encoder was tried
     assert set(counting.rendered.values()) == {1}  # also of the ticks that the core is then chosen on
-    assert agent.further_encoders.take_frames(agent.core_eval_ticks(agent.trainer.seen_stop).ravel()) is None
+    assert agent.further_encoders.take_frames(agent.ticks.core_eval(agent.trainer.seen_stop).ravel()) is None
 
 
 def test_a_model_that_has_changed_since_the_search_is_published_with_its_own_core(tmp_path):
@@ -152,7 +153,7 @@ def test_a_model_that_has_changed_since_the_search_is_published_with_its_own_cor
         agent.model.encoder[-1].weight.mul_(-2)
     agent.publish()
 
-    expected, _ = agent.find_axes(agent.axis_ticks, agent.trainer.seen_stop)
+    expected, _ = agent.find_axes()
     torch.testing.assert_close(agent.basis.transform, expected.transform, rtol=0, atol=0)
 
 
@@ -172,7 +173,7 @@ def test_anchor_ticks_do_not_depend_on_training_settings(tmp_path):
     first, second = (
         Agent(tiny_spec(index, tmp_path, replay_ticks=64 + index, steps=1 + index)) for index in (0, 1)
     )
-    assert (first.fit_ticks, first.heldout_ticks) == (second.fit_ticks, second.heldout_ticks)
+    assert (first.ticks.fit, first.ticks.heldout) == (second.ticks.fit, second.ticks.heldout)
 
 
 def test_latents_do_not_depend_on_the_batching_or_order_of_ticks(pair):
@@ -285,5 +286,5 @@ def test_ranges_of_ticks_are_farther_apart_than_the_memory_of_a_slow_scene(tmp_p
     agent, memory = Agent(replace(spec, scene=scene)), scene.decorrelation_ticks
 
     assert memory > GAP
-    assert agent.fit_ticks[0] - agent.heldout_ticks[-1] > memory
-    assert agent.train_start - agent.fit_ticks[-1] > memory
+    assert agent.ticks.fit[0] - agent.ticks.heldout[-1] > memory
+    assert agent.ticks.train_start - agent.ticks.fit[-1] > memory

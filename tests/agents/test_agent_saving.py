@@ -48,7 +48,7 @@ def damage(path, harm):
 
 @pytest.mark.parametrize("harm", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_checkpoint_is_replaced_by_the_published_model_that_is_whole(whole, copied, harm):
-    damage(copied.checkpoint_path, harm)
+    damage(copied.files.checkpoint_path, harm)
 
     remark = restore_agent(copied)
 
@@ -56,11 +56,11 @@ def test_a_damaged_checkpoint_is_replaced_by_the_published_model_that_is_whole(w
     assert "continues with a new optimizer from the model of step 8 in published.safetensors" in remark
     assert torch.equal(weights(copied.model), weights(whole.published.model))
     assert copied.trainer.step == 8
-    assert copied.checkpoint == whole.published.snapshot.peer_info.checkpoint
+    assert copied.files.checkpoint == whole.published.snapshot.peer_info.checkpoint
     assert copied.published is not None
     assert copied.progress().loss_curve == whole.published.snapshot.progress.loss_curve
     copied.train(until=9)
-    assert read_checkpoint(copied.checkpoint_path)[1]["step"] == 9
+    assert read_checkpoint(copied.files.checkpoint_path)[1]["step"] == 9
     assert [step for step, _ in copied.progress().loss_curve] == list(range(1, 10))
 
 
@@ -69,7 +69,7 @@ def test_a_frozen_encoder_whose_checkpoint_is_damaged_is_not_published_again(tmp
     first = Agent(spec)
     first.train()
     first.publish()
-    damage(first.checkpoint_path, DAMAGE["one byte changed"])
+    damage(first.files.checkpoint_path, DAMAGE["one byte changed"])
     again = Agent(spec)
 
     assert "checkpoint.safetensors is damaged" in restore_agent(again)
@@ -80,17 +80,17 @@ def test_a_frozen_encoder_whose_checkpoint_is_damaged_is_not_published_again(tmp
 
 
 def test_after_a_camera_move_only_the_weights_of_the_published_model_replace_a_checkpoint(whole, copied):
-    damage(copied.checkpoint_path, DAMAGE["truncated"])
+    damage(copied.files.checkpoint_path, DAMAGE["truncated"])
     moved = Agent(replace(copied.spec, pose_version=1))
 
     assert restore_agent(moved)
 
-    assert (moved.trainer.step, moved.published, moved.checkpoint) == (0, None, "")
+    assert (moved.trainer.step, moved.published, moved.files.checkpoint) == (0, None, "")
     assert torch.equal(weights(moved.model), weights(whole.published.model))
 
 
 def test_a_damaged_published_model_is_published_again_from_the_checkpoint(whole, copied):
-    damage(copied.published_path, DAMAGE["truncated"])
+    damage(copied.files.published_path, DAMAGE["truncated"])
 
     remark = restore_agent(copied)
 
@@ -98,12 +98,12 @@ def test_a_damaged_published_model_is_published_again_from_the_checkpoint(whole,
     assert "published again from its checkpoint" in remark
     assert (copied.trainer.step, copied.published) == (10, None)
     copied.publish()
-    PublishedModel.load(copied.published_path, copied.owner(), copied.build_model)
+    PublishedModel.load(copied.files.published_path, copied.owner(), copied.build_model)
 
 
 def test_an_agent_whose_files_are_both_damaged_says_what_can_be_done(copied):
-    damage(copied.checkpoint_path, DAMAGE["truncated"])
-    damage(copied.published_path, DAMAGE["truncated"])
+    damage(copied.files.checkpoint_path, DAMAGE["truncated"])
+    damage(copied.files.published_path, DAMAGE["truncated"])
 
     with pytest.raises(CheckpointError, match="restore it from a copy, or delete it and train again"):
         restore_agent(copied)
@@ -111,15 +111,15 @@ def test_an_agent_whose_files_are_both_damaged_says_what_can_be_done(copied):
 
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(copied):
     restore_agent(copied)
-    before = copied.checkpoint_path.read_bytes()
+    before = copied.files.checkpoint_path.read_bytes()
     next(copied.model.parameters()).data.fill_(math.nan)
 
     with pytest.raises(
         TrainingError, match=r"weights of model\..* are not finite after step 10.*learning_rate"
     ):
-        copied.save()
+        copied.files.save_checkpoint()
 
-    assert copied.checkpoint_path.read_bytes() == before
+    assert copied.files.checkpoint_path.read_bytes() == before
 
 
 def test_an_agent_whose_folder_cannot_be_written_goes_on_and_writes_once_it_can(tmp_path, monkeypatch):
@@ -133,14 +133,14 @@ def test_an_agent_whose_folder_cannot_be_written_goes_on_and_writes_once_it_can(
     unsaved = {path.name: each for path, each in agent.files.unsaved.items()}
     assert unsaved.keys() == {"checkpoint.safetensors", "published.safetensors"}
     assert {each.reason for each in unsaved.values()} <= {"Not a directory", "File exists"}
-    assert agent.checkpoint
-    assert agent.saved_at == 0
+    assert agent.files.checkpoint
+    assert agent.files.saved_at == 0
     blocked.unlink()
     agent.train(until=9)
 
     assert not agent.files.unsaved
-    assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 9
-    found = PublishedModel.load(agent.published_path, agent.owner(), agent.build_model)
+    assert read_checkpoint(agent.files.checkpoint_path)[1]["step"] == 9
+    found = PublishedModel.load(agent.files.published_path, agent.owner(), agent.build_model)
     assert found.snapshot.peer_info == agent.published.snapshot.peer_info
 
 

@@ -86,7 +86,7 @@ def test_online_training_resumed_from_a_checkpoint_equals_an_uninterrupted_one(t
     second.train(until=12)
 
     assert second.trainer.losses == uninterrupted.trainer.losses
-    assert second.checkpoint == uninterrupted.checkpoint
+    assert second.files.checkpoint == uninterrupted.files.checkpoint
 
 
 def test_moving_the_camera_restarts_the_schedule_from_the_current_weights(agent, tmp_path):
@@ -147,7 +147,7 @@ def test_only_the_weights_are_restored_from_a_checkpoint_of_another_pose_version
     resumed = Agent(replace(agent.spec, pose=MOVED, pose_version=1))
     restore_agent(resumed)
 
-    assert (resumed.trainer.step, resumed.trainer.losses, resumed.basis, resumed.checkpoint) == (
+    assert (resumed.trainer.step, resumed.trainer.losses, resumed.basis, resumed.files.checkpoint) == (
         0,
         [],
         None,

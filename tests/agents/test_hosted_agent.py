@@ -75,7 +75,7 @@ def test_agents_of_one_process_learn_what_they_learn_alone_and_one_leaves_withou
         alone.train()
         assert published[name].checkpoint == alone.publish().peer_info.checkpoint
         lines = (tmp_path / f"{name}.log").read_text()
-        assert f"{name} published checkpoint {alone.checkpoint}" in lines
+        assert f"{name} published checkpoint {alone.files.checkpoint}" in lines
         assert NAMES[1 - index] not in lines
     assert len(set(local)) == 2
 

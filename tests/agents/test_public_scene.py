@@ -62,7 +62,7 @@ def test_peers_get_embeddings_of_the_public_scene_alone(pair):
         camera = PublicCamera(replace(agent.spec, seed=99), PUBLIC, agent.renderer)  # of any own scene
         pools = [
             agent.published.basis(camera.encode(agent.published.model, ticks)).float()
-            for ticks in (agent.fit_ticks, agent.heldout_ticks)
+            for ticks in (agent.ticks.fit, agent.ticks.heldout)
         ]
         assert torch.cdist(rows, torch.cat(pools).double()).amin(1).max() < 1e-4
 
@@ -79,7 +79,7 @@ def test_agents_in_different_scenes_find_a_map_that_translates_ticks_that_no_mes
 
     # the source once more, with its model, in the scene of the target: both see the same private ticks
     there = Agent(replace(pair[0].spec, seed=1, folder=str(tmp_path)))
-    known, ticks = pair[0].published, list(pair[1].heldout_ticks)
+    known, ticks = pair[0].published, list(pair[1].ticks.heldout)
     source = known.basis.core(there.encode_ticks(ticks, known.model))
     assert image_r2(edge.shared_map, source, pair[1].encode_core(ticks)) > 0.7
 
@@ -101,7 +101,8 @@ def test_peers_of_different_public_scenes_refuse_each_other_with_a_sentence(pair
 
 
 def test_a_restarted_agent_sends_the_same_and_one_with_another_public_scene_publishes_again(pair):
-    again, changed = Agent(pair[0].spec), Agent(public_spec(0, pair[0].checkpoint_path.parents[1], 0, 5))
+    folder = pair[0].files.checkpoint_path.parents[1]
+    again, changed = Agent(pair[0].spec), Agent(public_spec(0, folder, 0, 5))
     assert restore_agent(again) == restore_agent(changed) == ""
     sent, known = again.published.snapshot.sent, pair[0].published.snapshot.sent
     assert torch.equal(sent.heldout.vectors, known.heldout.vectors)
@@ -114,8 +115,8 @@ def test_a_version_tells_what_its_anchors_are_of(tmp_path):
     versions = set()
     for seed in (-1, 5, 6):
         agent = Agent(public_spec(0, tmp_path / str(seed), anchor_seed=seed))
-        agent.save()
-        versions.add(agent.checkpoint)
+        agent.files.save_checkpoint()
+        versions.add(agent.files.checkpoint)
     assert len(versions) == 3
 
 
@@ -129,7 +130,8 @@ def test_a_moved_camera_sees_the_public_scene_from_its_new_pose(tmp_path):
 def test_a_student_learns_from_frames_of_the_public_scene(pair, tmp_path):
     teacher, config = pair[0], DistillationConfig(ticks=256, steps=60, batch=64)
     first, targets = distill_targets(teacher, 256)
-    camera, ticks = teacher.public_camera, range(teacher.distill_start, teacher.distill_start + 256)
+    start, camera = teacher.ticks.distill_start, teacher.public_camera
+    ticks = range(start, start + 256)
     direct = teacher.published.basis.core(camera.encode(teacher.published.model, ticks))
     torch.testing.assert_close(targets, direct.float(), atol=1e-5, rtol=1e-5)
 

@@ -14,8 +14,9 @@ from agents import activity, further_encoders
 from agents.agent import Agent
 from agents.common import files
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.request_queue import AgentStoppedError
 from agents.restoring import restore_agent
-from agents.runner import AgentRunner, AgentStoppedError
+from agents.runner import AgentRunner
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent
 from tests.support import failing_models
@@ -77,7 +78,8 @@ def test_a_restarted_agent_publishes_the_model_that_it_had_published(group, tmp_
     assert restarted.snapshot.peer_info == runner.snapshot.peer_info
     assert torch.equal(restarted.snapshot.pools.anchors.vectors, runner.snapshot.pools.anchors.vectors)
     assert restarted.note == ""
-    assert f"agent-0 resumes from checkpoint {runner.agent.checkpoint} at step {step(runner)}" in caplog.text
+    version = runner.agent.files.checkpoint
+    assert f"agent-0 resumes from checkpoint {version} at step {step(runner)}" in caplog.text
 
 
 def test_a_restarted_agent_that_finds_no_checkpoint_says_so_and_trains_from_the_start(group, tmp_path):

@@ -50,7 +50,7 @@ def test_a_student_whose_published_model_is_gone_publishes_again(group, tmp_path
     student = group.start(spec)
     group.wait_until(lambda: student.snapshot is not None)
     group.stop("agent-1")
-    student.agent.published_path.unlink()
+    student.agent.files.published_path.unlink()
     again = group.start(spec, incarnation=2)
     group.wait_until(lambda: again.snapshot is not None or again.failure is not None)
 
@@ -70,7 +70,7 @@ def test_a_teacher_sends_no_more_ticks_than_its_settings_allow_and_lives_on(grou
         raise ValueError("tick 6143: choose from 0 to 5999")
 
     with monkeypatch.context() as patched:
-        patched.setattr("agents.runner.distill_targets", outside)
+        patched.setattr("agents.teacher.distill_targets", outside)
         greedy.send([DistillRequest(source="agent-0", target="agent-1", round=0, ticks=100)])
         group.wait_until(lambda: "cannot teach agent-1: tick 6143" in teacher.note)
     greedy.send([DistillRequest(source="agent-0", target="agent-1", round=1, ticks=65_536)])
@@ -87,7 +87,7 @@ def test_a_teacher_encodes_once_for_each_model_whatever_is_requested(group, tmp_
         asked.append(ticks)
         return distill_targets(agent, ticks, noise_key)
 
-    monkeypatch.setattr("agents.runner.distill_targets", targets)
+    monkeypatch.setattr("agents.teacher.distill_targets", targets)
     student = group.add_protocol("agent-1")
     teacher = group.start(replace(spec, distillation=replace(spec.distillation, ticks=100, batch=64)))
     group.wait_until(lambda: teacher.snapshot is not None)
@@ -131,7 +131,7 @@ def test_a_student_waits_for_a_teacher_that_has_published_nothing(group, tmp_pat
 def test_a_student_whose_teacher_does_not_reply_trains_alone_and_says_so(
     group, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr("agents.runner.DISTILL_TIMEOUT", 0.05)
+    monkeypatch.setattr("agents.student.DISTILL_TIMEOUT", 0.05)
     teacher = group.add_protocol("agent-0")
     student = group.start(student_spec(tmp_path))
     teacher.publish(planted_negotiation(0))
@@ -154,7 +154,7 @@ INVALID_REPLIES = {
 def test_an_invalid_distillation_reply_is_refused_and_the_student_trains_alone(group, tmp_path, case):
     teacher = group.add_protocol("agent-0")
     spec = student_spec(tmp_path)
-    first = Agent(spec).train_start
+    first = Agent(spec).ticks.train_start
     student = group.start(spec)
     teacher.publish(planted_negotiation(0))
     group.wait_until(lambda: teacher.distillation.requests)
@@ -169,7 +169,7 @@ def test_an_invalid_distillation_reply_is_refused_and_the_student_trains_alone(g
 
 
 def test_a_distillation_reply_is_cut_to_half_an_envelope(group, tmp_path, monkeypatch):
-    monkeypatch.setattr("agents.runner.MAX_ENVELOPE_BYTES", 8 * 2 * 100)
+    monkeypatch.setattr("agents.teacher.MAX_ENVELOPE_BYTES", 8 * 2 * 100)
     teacher = group.start(runner_spec(tmp_path, online=False))
     group.start(student_spec(tmp_path))
     group.wait_until(lambda: sent(group, DistillReply))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from agents.agent import Agent
+from agents.drift import measure_drift
 from agents.restoring import restore_agent
 from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
@@ -25,7 +26,7 @@ def agent(tmp_path_factory):
 
 @pytest.fixture
 def path(agent, tmp_path):
-    return shutil.copy(agent.published_path, tmp_path / "published.safetensors")
+    return shutil.copy(agent.files.published_path, tmp_path / "published.safetensors")
 
 
 def load(agent, path, **owner):
@@ -69,9 +70,9 @@ def test_the_published_model_does_not_change_during_online_training(tmp_path):
 
     assert torch.equal(agent.encode_core([5]), before)
     assert not torch.equal(agent.encode_ticks([5]), agent.encode_ticks([5], agent.published.model))
-    assert agent.measure_drift() > 0
+    assert measure_drift(agent) > 0
     agent.publish()
-    assert agent.measure_drift() < 0.01
+    assert measure_drift(agent) < 0.01
     assert not torch.equal(agent.encode_core([5]), before)
 
 
@@ -91,9 +92,9 @@ def test_a_published_model_of_an_earlier_pose_version_is_ignored(agent, tmp_path
     resumed = Agent(replace(agent.spec, folder=str(folder), pose_version=1))
     restore_agent(resumed)
     assert resumed.published is None
-    tensors, facts, _ = read_checkpoint(resumed.checkpoint_path)
+    tensors, facts, _ = read_checkpoint(resumed.files.checkpoint_path)
     write_checkpoint(
-        resumed.checkpoint_path, tensors, facts | {"pose_version": 1}
+        resumed.files.checkpoint_path, tensors, facts | {"pose_version": 1}
     )  # trained on its new view, not yet published
     restore_agent(resumed)
 
@@ -139,7 +140,7 @@ def test_a_file_of_another_model_size_is_refused(agent, path):
 def test_a_damaged_published_model_is_published_again_without_losing_training(agent, tmp_path):
     folder = shutil.copytree(agent.spec.folder, tmp_path / "copy")
     reloaded = Agent(replace(agent.spec, folder=str(folder)))
-    reloaded.published_path.write_bytes(reloaded.published_path.read_bytes()[:-9])
+    reloaded.files.published_path.write_bytes(reloaded.files.published_path.read_bytes()[:-9])
     restore_agent(reloaded)
 
     assert reloaded.published is None
@@ -169,8 +170,8 @@ def test_the_published_ranges_are_the_ticks_that_training_read_and_that_maps_are
     fitted, scored = snapshot.pools.anchors.ids, snapshot.pools.heldout.ids
     assert trained <= set(snapshot.trained_ticks)
     assert max(trained) >= snapshot.trained_ticks.stop - agent.trainer.buffer_ticks
-    assert (tuple(agent.fit_ticks), tuple(agent.heldout_ticks)) == (fitted, scored)
+    assert (tuple(agent.ticks.fit), tuple(agent.ticks.heldout)) == (fitted, scored)
     assert not trained & {*fitted, *scored}
     assert not set(fitted) & set(scored)
-    reread = PublishedModel.load(agent.published_path, agent.owner(), agent.build_model)
+    reread = PublishedModel.load(agent.files.published_path, agent.owner(), agent.build_model)
     assert reread.snapshot.trained_ticks == snapshot.trained_ticks

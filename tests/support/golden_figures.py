@@ -16,6 +16,7 @@ import torch
 
 from agents.agent import Agent
 from agents.distillation import distill_agent, distill_targets
+from agents.drift import measure_drift
 from agents.models.settings import EncoderConfig, ModelConfig, PJepaConfig, SeqJepaConfig
 from agents.training.settings import DistillationConfig
 from tests.support.runners import MOVED_POSE, uninterrupted_losses
@@ -155,9 +156,9 @@ def of_life(folder: Path) -> dict[str, object]:
     moved = Agent(replace(tiny_spec(0, folder / "moved"), online=True))
     moved.train()
     moved.publish()
-    drift = moved.measure_drift()
+    drift = measure_drift(moved)
     moved.train(until=moved.trainer.step + 10)
-    later = moved.measure_drift()
+    later = measure_drift(moved)
     first, embeddings = distill_targets(moved, 256)
     moved.move(MOVED_POSE, 1)
     moved.train()

@@ -94,7 +94,7 @@ def train_all(setup: AgentSetup, seed: int, log: Log) -> tuple[list[TrainedAgent
     for index in PLACES:
         with untrained_agent(setup, seed, index, poses) as agent:
             agents.append(trained_agent(agent, train_agent(agent, log)))
-            frames.append(agent.recorder.record(agent.heldout_ticks[:PLOTTED_INSTANCES]).frames)
+            frames.append(agent.recorder.record(agent.ticks.heldout[:PLOTTED_INSTANCES]).frames)
     return agents, np.stack(frames)
 
 

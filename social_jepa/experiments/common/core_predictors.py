@@ -52,7 +52,7 @@ def record_agent(agent: Agent, kept: TrainedAgent, fit_ticks: int) -> CoreRecord
         kept: What the experiment keeps of it: the model and the core.
         fit_ticks: Number of training ticks, the newest ones.
     """
-    ticks, heldout = agent.trainer.replay_buffer.ticks[-fit_ticks:], range(agent.heldout_ticks.stop)
+    ticks, heldout = agent.trainer.replay_buffer.ticks[-fit_ticks:], range(agent.ticks.heldout.stop)
     latents, later = (kept.basis.core(agent.encode_ticks(each, kept.model)) for each in (ticks, heldout))
     return CoreRecording(kept, agent.spec.pose, ticks, latents, later)
 

@@ -105,7 +105,7 @@ def train_all(settings: Settings, seed: int, log: Log) -> tuple[list[TrainedAgen
     for index in range(settings.agents):
         with untrained_agent(setup, seed, index, poses) as agent:
             agents.append(trained_agent(agent, train_agent(agent, log)))
-            views.append(agent.recorder.record(agent.heldout_ticks[:3]).frames)
+            views.append(agent.recorder.record(agent.ticks.heldout[:3]).frames)
     return agents, np.stack(views)
 
 

@@ -51,7 +51,7 @@ class Student:
         """Record all training frames, and the ticks that the probe is fitted and scored on."""
         self.agent = agent
         agent.trainer.record(lambda: False)
-        probe_ticks = (agent.fit_ticks, agent.heldout_ticks)
+        probe_ticks = (agent.ticks.fit, agent.ticks.heldout)
         self.frames = [agent.recorder.record(ticks).frames for ticks in probe_ticks]
         self.states = [agent.scene.factors(np.array(ticks)) for ticks in probe_ticks]
 
@@ -90,7 +90,7 @@ class Student:
             warmup=config.warmup if warmup is None else warmup,
         )  # fmt: skip
         seed = agent.stream_seed(Stream.BATCHES)
-        trainer = Trainer(model, agent.recorder, agent.train_start, config, seed)
+        trainer = Trainer(model, agent.recorder, agent.ticks.train_start, config, seed)
         if ticks == agent.spec.training.replay_ticks:
             trainer.replay_buffer = agent.trainer.replay_buffer  # recorded already
         trainer.record(lambda: False)
@@ -143,7 +143,7 @@ class Student:
         return find_core(latents).core(latents).float()
 
     def _read_frames(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.train_start + rows))
+        return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.ticks.train_start + rows))
 
 
 def count_seen_ticks(trainer: Trainer, until: int) -> int:

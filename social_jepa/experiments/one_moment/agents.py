@@ -82,11 +82,11 @@ def train_pair(settings: Settings, spacing: float, seed: int, log: Log) -> Agent
                 models |= baseline_models(agent)
             fresh = fresh_ticks(agent, setup, settings.axis_ticks)
             moments = moment_ticks(agent, settings.moment_distance(spacing))
-            ticks = np.concatenate([fresh, moments.ravel(), agent.heldout_ticks])
+            ticks = np.concatenate([fresh, moments.ravel(), agent.ticks.heldout])
             for name, latents in encode_all(agent, models, ticks).items():
                 dim = None if name == TRAINED else settings.factors
                 axes.setdefault(name, []).append(find_axes(latents, len(fresh), len(moments), dim))
-            states = agent.scene.factors(np.asarray(agent.heldout_ticks))
+            states = agent.scene.factors(np.asarray(agent.ticks.heldout))
         log(f"agent-{index} found {axes[TRAINED][index].dim} axes")
     return AgentPair(axes, states, flops)
 
@@ -104,7 +104,8 @@ def baseline_models(agent: Agent) -> dict[str, WorldModel]:
 
 def fresh_ticks(agent: Agent, setup: AgentSetup, count: int) -> np.ndarray:
     """Return consecutive ticks that no agent trains on and no other finds its axes on, int64 [count]."""
-    first = agent.distill_start + setup.train_offset(AGENTS) + agent.spec.index * (count + agent.gap)
+    plan = agent.ticks
+    first = plan.distill_start + setup.train_offset(AGENTS) + agent.spec.index * (count + plan.gap)
     return np.arange(first, first + count)
 
 
@@ -115,7 +116,7 @@ def moment_ticks(agent: Agent, distance: int) -> np.ndarray:
         agent: Any agent; the ticks are those of all.
         distance: Ticks from the start of one moment to that of the next.
     """
-    first, stop = agent.fit_ticks.start, agent.fit_ticks.stop
+    first, stop = agent.ticks.fit.start, agent.ticks.fit.stop
     starts = np.arange(first, stop - distance + 1, distance)
     return starts[:, None] + np.arange(MOMENT_TICKS)
 

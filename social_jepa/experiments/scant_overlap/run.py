@@ -101,7 +101,7 @@ def train_pair(
     for index in range(len(poses)):
         with untrained_agent(setup, seed, index, poses) as agent:
             agents.append(trained_agent(agent, train_agent(agent, log)))
-            frames.append(agent.recorder.record(agent.heldout_ticks[:1]).frames[0])
+            frames.append(agent.recorder.record(agent.ticks.heldout[:1]).frames[0])
     return agents, np.stack(frames)
 
 

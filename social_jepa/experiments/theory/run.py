@@ -119,9 +119,9 @@ def run_scene(seed: int, setup: AgentSetup, cameras: int, ticks: int, log: Log) 
         with untrained_agent(setup, seed, index, poses) as agent:
             flops += train_agent(agent, log)
             # The core was chosen on ticks right after training: fit and score on ticks behind those.
-            chosen_on = agent.core_eval_ticks(agent.trainer.seen_stop)
-            fit_start = int(chosen_on.max()) + 1 + agent.gap
-            heldout_start = fit_start + ticks + agent.gap
+            chosen_on = agent.ticks.core_eval(agent.trainer.seen_stop)
+            fit_start = int(chosen_on.max()) + 1 + agent.ticks.gap
+            heldout_start = fit_start + ticks + agent.ticks.gap
             fit = agent.encode_core(range(fit_start, fit_start + ticks)).double()
             rows = agent.encode_core(range(heldout_start, heldout_start + ticks + 1)).double()
             latents.append(WhiteLatents(fit, rows[:-1], rows[1:]))

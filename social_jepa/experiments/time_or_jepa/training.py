@@ -72,7 +72,7 @@ def train_pair(condition: str, seed: int, settings: Settings, log: Log) -> list[
 
 
 def _train(agent: Agent, condition: str, settings: Settings, log: Log) -> History:
-    ticks = [np.array(pool) for pool in (agent.fit_ticks, agent.heldout_ticks)]
+    ticks = [np.array(pool) for pool in (agent.ticks.fit, agent.ticks.heldout)]
     pools = [torch.from_numpy(agent.recorder.record(pool).frames) for pool in ticks]
     steps: list[int] = []
     latents: list[Latents] = []

@@ -138,7 +138,7 @@ def train_pair(
             trained.append(trained_agent(agent, train_agent(agent, log)))
             found = training_costs(agent)
             costs |= {f"{name}, {side}": Score.single(value) for name, value in found.items()}
-            frames.append(agent.recorder.record(agent.heldout_ticks[:1]).frames[0])
+            frames.append(agent.recorder.record(agent.ticks.heldout[:1]).frames[0])
     return trained, untrained, costs, np.stack(frames)
 
 

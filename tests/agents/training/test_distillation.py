@@ -114,7 +114,7 @@ def student(tmp_path):
 @pytest.fixture
 def data(student):
     """Frames of the student, and embeddings of a teacher that are linear in the true factors."""
-    ticks = np.arange(student.train_start, student.train_start + LONG.ticks)
+    ticks = np.arange(student.ticks.train_start, student.ticks.train_start + LONG.ticks)
     truth = torch.from_numpy(student.scene.factors(ticks)).float()
     return student.recorder.record(ticks).frames, truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3
 
@@ -197,8 +197,9 @@ def test_distillation_that_is_stopped_early_returns_none(student, data):
 
 def test_distillation_from_any_other_first_tick_is_refused(student):
     teacher = torch.zeros(100, 2)
-    for first in (0, student.fit_ticks[0], student.train_start - 1, student.train_start + 1):
-        start = f"distillation and training of {student.spec.name} start at tick {student.distill_start}"
+    plan = student.ticks
+    for first in (0, plan.fit[0], plan.train_start - 1, plan.train_start + 1):
+        start = f"distillation and training of {student.spec.name} start at tick {plan.distill_start}"
         with pytest.raises(ValueError, match=f"^{start}, where no map is fitted or scored, not at {first} "):
             distill_agent(student, first, teacher, lambda: False)
 
@@ -207,7 +208,7 @@ def test_distillation_from_any_other_first_tick_is_refused(student):
 
 def test_a_distillation_that_was_interrupted_begins_again_from_the_initial_weights(tmp_path):
     whole, interrupted = (Agent(tiny_spec(0, tmp_path / name)) for name in ("whole", "interrupted"))
-    first = whole.train_start
+    first = whole.ticks.train_start
     teacher = torch.from_numpy(whole.scene.factors(np.arange(first, first + 300))).float()
     assert distill_agent(whole, first, teacher, lambda: False)
     answers = iter([False] * 5 + [True])
@@ -222,9 +223,9 @@ def test_a_distillation_that_was_interrupted_begins_again_from_the_initial_weigh
 
 def test_the_schedule_counts_as_complete_after_distillation(student):
     teacher = torch.from_numpy(
-        student.scene.factors(np.arange(student.train_start, student.train_start + 300))
+        student.scene.factors(np.arange(student.ticks.train_start, student.ticks.train_start + 300))
     ).float()
-    assert distill_agent(student, student.train_start, teacher, lambda: False)
+    assert distill_agent(student, student.ticks.train_start, teacher, lambda: False)
 
     assert student.trainer.finished
     assert student.distill_frames == 150 * 256
@@ -233,7 +234,7 @@ def test_the_schedule_counts_as_complete_after_distillation(student):
     assert student.progress().distill_curve[-1][0] == 150
     snapshot = student.publish()
     anchors = set(snapshot.pools.anchors.ids) | set(snapshot.pools.heldout.ids)
-    assert not anchors & set(range(student.train_start, student.train_start + 300))
+    assert not anchors & set(range(student.ticks.train_start, student.ticks.train_start + 300))
 
 
 def test_distill_targets_are_the_first_training_ticks_after_the_buffer_has_advanced(tmp_path):
@@ -247,7 +248,7 @@ def test_distill_targets_are_the_first_training_ticks_after_the_buffer_has_advan
         agent.train()
         agent.publish()
         first, embeddings = distill_targets(agent, 100)
-        assert first == agent.train_start
+        assert first == agent.ticks.train_start
         direct = agent.published.basis.core(
             agent.encode_ticks(range(first, first + 100), agent.published.model)
         )
@@ -259,7 +260,7 @@ def test_distillation_of_more_ticks_than_the_replay_buffer_holds_is_refused(stud
     with pytest.raises(
         ValueError, match=f"more than the {capacity} of the replay buffer: lower distillation.ticks"
     ):
-        distill_agent(student, student.train_start, torch.zeros(capacity + 1, 2), lambda: False)
+        distill_agent(student, student.ticks.train_start, torch.zeros(capacity + 1, 2), lambda: False)
 
     assert len(student.trainer.replay_buffer) == 0
     assert student.trainer.record(lambda: False)
@@ -267,9 +268,9 @@ def test_distillation_of_more_ticks_than_the_replay_buffer_holds_is_refused(stud
 
 def test_frames_of_steps_replaced_by_distillation_are_not_counted(student):
     teacher = torch.from_numpy(
-        student.scene.factors(np.arange(student.train_start, student.train_start + 300))
+        student.scene.factors(np.arange(student.ticks.train_start, student.ticks.train_start + 300))
     ).float()
-    assert distill_agent(student, student.train_start, teacher, lambda: False)
+    assert distill_agent(student, student.ticks.train_start, teacher, lambda: False)
 
     assert student.trainer.finished
     assert student.progress().frames == 0

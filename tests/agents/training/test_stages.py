@@ -141,9 +141,9 @@ def staged(tmp_path_factory):
 
 def probe(agent):
     """R2 of each true coordinate of the objects from the agent's core, on held-out ticks, [4]."""
-    fit, held = (agent.encode_core(ticks) for ticks in (agent.fit_ticks, agent.heldout_ticks))
+    fit, held = (agent.encode_core(ticks) for ticks in (agent.ticks.fit, agent.ticks.heldout))
     states = [
-        torch.from_numpy(agent.scene.factors(np.array(t))) for t in (agent.fit_ticks, agent.heldout_ticks)
+        torch.from_numpy(agent.scene.factors(np.array(t))) for t in (agent.ticks.fit, agent.ticks.heldout)
     ]
     predicted = fit_ridge(fit, states[0])(held)
     return [r2(predicted[:, i : i + 1], states[1][:, i : i + 1]) for i in range(states[0].shape[1])]
@@ -169,7 +169,7 @@ def test_an_agent_that_has_found_all_there_is_trains_no_further_encoder(tmp_path
         assert agent.train()
 
     assert (agent.stage_steps, agent.model.staged, caplog.text) == (0, None, "")
-    basis, _ = agent.find_axes(agent.axis_ticks, agent.trainer.seen_stop)
+    basis, _ = agent.find_axes()
     agent.publish()
     assert agent.basis.core_dim == 2
     torch.testing.assert_close(agent.basis.transform, basis.transform, rtol=0, atol=0)
@@ -180,12 +180,12 @@ def test_a_staged_model_survives_a_round_trip_through_its_checkpoint(staged, tmp
     folder = tmp_path / "copy"
     folder.mkdir()
     copy = Agent(replace(staged.spec, folder=str(folder)))
-    copy.checkpoint_path.write_bytes(staged.checkpoint_path.read_bytes())
-    copy.published_path.write_bytes(staged.published_path.read_bytes())
+    copy.files.checkpoint_path.write_bytes(staged.files.checkpoint_path.read_bytes())
+    copy.files.published_path.write_bytes(staged.files.published_path.read_bytes())
 
     restore_agent(copy)
 
-    ticks = list(staged.heldout_ticks)[:64]
+    ticks = list(staged.ticks.heldout)[:64]
     assert torch.equal(copy.encode_core(ticks), staged.encode_core(ticks))
     assert torch.equal(copy.encode_ticks(ticks), staged.encode_ticks(ticks))
     assert copy.train()  # nothing is left to train
@@ -210,12 +210,12 @@ def test_an_agent_stopped_between_steps_of_a_stage_finds_the_same_axes_later(sta
     restore_agent(resumed)
     assert resumed.train()
 
-    ticks = list(staged.heldout_ticks)[:64]
+    ticks = list(staged.ticks.heldout)[:64]
     torch.testing.assert_close(resumed.encode_ticks(ticks), staged.encode_ticks(ticks))
 
 
 def test_the_latent_keeps_its_size_and_the_first_encoder_its_leading_axes(staged):
-    model, ticks = staged.model, list(staged.heldout_ticks)[:64]
+    model, ticks = staged.model, list(staged.ticks.heldout)[:64]
     frames = torch.from_numpy(staged.recorder.record(np.array(ticks)).frames)
     with torch.no_grad():
         first = model.encode_by([model.encoder], frames)[0]
@@ -229,13 +229,13 @@ def test_the_latent_keeps_its_size_and_the_first_encoder_its_leading_axes(staged
 
 
 def test_predictions_of_a_composed_latent_beat_no_change(staged):
-    start = staged.heldout_ticks.start
+    start = staged.ticks.heldout.start
     now, later = (staged.encode_ticks(range(start + shift, start + shift + 200)) for shift in (0, 1))
     assert (staged.model.predict(now) - later).square().mean() < (now - later).square().mean()
 
 
 def test_solving_the_axes_again_changes_nothing_when_no_encoder_has_changed(staged):
-    ticks = list(staged.heldout_ticks)[:64]
+    ticks = list(staged.ticks.heldout)[:64]
     before = staged.encode_ticks(ticks)
     compose_again(staged.model, staged.further_encoders.data())
     torch.testing.assert_close(staged.encode_ticks(ticks), before, atol=1e-3, rtol=1e-3)
@@ -253,7 +253,7 @@ def test_an_encoder_that_has_lost_its_core_loses_the_further_encoders_with_it(st
 
 def test_a_moved_agent_starts_again_with_one_encoder(staged, tmp_path):
     agent = Agent(replace(staged.spec, folder=str(tmp_path)))
-    agent.checkpoint_path.write_bytes(staged.checkpoint_path.read_bytes())
+    agent.files.checkpoint_path.write_bytes(staged.files.checkpoint_path.read_bytes())
     restore_agent(agent)
     agent.move(replace(agent.spec.pose, yaw=agent.spec.pose.yaw), 1)
     assert agent.model.staged is None

@@ -104,27 +104,27 @@ def test_a_resumed_training_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path
 
     assert second.trainer.losses == whole.trainer.losses
     (tensors, facts, hashed), (expected_tensors, expected, _) = (
-        read_checkpoint(second.checkpoint_path),
-        read_checkpoint(whole.checkpoint_path),
+        read_checkpoint(second.files.checkpoint_path),
+        read_checkpoint(whole.files.checkpoint_path),
     )
     assert set(tensors) == set(expected_tensors)
     for name, tensor in expected_tensors.items():
         assert tensors[name].numpy().tobytes() == tensor.numpy().tobytes()
     assert facts == expected
-    assert hashed == second.checkpoint == whole.checkpoint
+    assert hashed == second.files.checkpoint == whole.files.checkpoint
 
 
 def test_an_agent_stopped_before_its_first_step_resumes_like_a_new_one(tmp_path):
     whole, split = short_spec(tmp_path / "whole"), short_spec(tmp_path / "split")
     first = Agent(split)
     assert not first.train(lambda: True)
-    assert first.checkpoint_path.exists()
+    assert first.files.checkpoint_path.exists()
     agents = Agent(whole), Agent(split)
     restore_agent(agents[1])
     for agent in agents:
         agent.train()
 
-    assert agents[0].checkpoint == agents[1].checkpoint
+    assert agents[0].files.checkpoint == agents[1].files.checkpoint
 
 
 def test_stopping_takes_no_further_step_and_saves_a_checkpoint(tmp_path):
@@ -133,7 +133,7 @@ def test_stopping_takes_no_further_step_and_saves_a_checkpoint(tmp_path):
 
     assert agent.trainer.step == len(agent.trainer.losses) == 2
     assert agent.phase == "stopped"
-    assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 2
+    assert read_checkpoint(agent.files.checkpoint_path)[1]["step"] == 2
 
 
 def test_a_checkpoint_is_written_every_checkpoint_every_steps(tmp_path):
@@ -141,15 +141,14 @@ def test_a_checkpoint_is_written_every_checkpoint_every_steps(tmp_path):
     written = []
 
     def record_step():
-        written.append(
-            read_checkpoint(agent.checkpoint_path)[1]["step"] if agent.checkpoint_path.exists() else None
-        )
+        path = agent.files.checkpoint_path
+        written.append(read_checkpoint(path)[1]["step"] if path.exists() else None)
         return False
 
     agent.train(record_step)
     assert {step for step in written if step is not None} == {2, 4}
-    assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 6
-    assert read_checkpoint(agent.checkpoint_path)[1]["losses"] == agent.trainer.losses
+    assert read_checkpoint(agent.files.checkpoint_path)[1]["step"] == 6
+    assert read_checkpoint(agent.files.checkpoint_path)[1]["losses"] == agent.trainer.losses
 
 
 def test_agents_of_one_seed_have_different_weights_segments_and_draws(tmp_path, recorder):
@@ -210,19 +209,19 @@ def test_a_loss_that_is_not_finite_ends_training_with_a_remedy_and_saves_nothing
         agent.train()
 
     assert agent.trainer.losses == []
-    assert not agent.checkpoint_path.exists()
+    assert not agent.files.checkpoint_path.exists()
 
 
 def test_a_loss_that_is_not_finite_does_not_change_the_last_checkpoint(tmp_path):
     agent = Agent(short_spec(tmp_path))
     agent.train(stop_after(agent, 2))
-    before = agent.checkpoint_path.read_bytes()
+    before = agent.files.checkpoint_path.read_bytes()
     with torch.no_grad():
         agent.model.encoder[-1].weight[0] = math.nan
     with pytest.raises(TrainingError, match="at step 2"):
         agent.train()
 
-    assert agent.checkpoint_path.read_bytes() == before
+    assert agent.files.checkpoint_path.read_bytes() == before
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 300])

@@ -9,6 +9,8 @@ from rich.console import Console
 
 from agents.agent import Agent
 from agents.common.config_error import ConfigError
+from agents.drift import measure_drift
+from agents.model_check import check_model
 from agents.restoring import restore_agent
 from alignment.status import Status
 from env.camera import Pose
@@ -54,7 +56,7 @@ def agents_and_results(tmp_path_factory):
         agents = {name: Agent(membership.spec(name, threads=1)) for name in membership.members}
         for name, agent in agents.items():
             membership.next_incarnation(name)
-            agent.check_model()
+            check_model(agent)
             assert agent.train()
             agent.publish()
         protocols, transport = connect_protocols(agents)
@@ -103,7 +105,7 @@ def test_online_training_stays_within_the_source(agents_and_results):
     online.trainer.step += 10**6
 
     assert online.trainer.record(lambda: False)
-    assert online.measure_drift() < 1
+    assert measure_drift(online) < 1
     online.set_body_events([BodyEvent(10**6, "agent-2", Pose.of_view(0))])
     assert online.has_seen_all_bodies  # a source shows none: the agent rests as soon as it has learned
     assert len(online.trainer.replay_buffer) == agent.spec.training.replay_ticks

@@ -38,7 +38,7 @@ def agent(tmp_path_factory):
 def report(agent):
     return AgentReport(
         events=AgentEvents(1, 4, (), tuple(MESSAGES * 500), ("a message was refused",)),
-        progress=agent.progress(), snapshot=agent.published.snapshot, checkpoint=agent.checkpoint,
+        progress=agent.progress(), snapshot=agent.published.snapshot, checkpoint=agent.files.checkpoint,
         settled=False, failure=None, note="", node="here", host="this", device="cpu", pid=1, activity=None,
         unanswered={}, pose_version=1,
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_after_a_move_the_model_of_the_earlier_view_is_neither_recorded_nor_logg
 def test_the_published_file_holds_the_version_that_the_ledger_names(writer, ledger, members, report, agent):
     writer.write("agent-0", members, report)
 
-    facts = read_checkpoint(agent.published_path)[1]
+    facts = read_checkpoint(agent.files.published_path)[1]
     assert facts["peer_info"]["checkpoint"] == ledger.agents()["agent-0"].checkpoint
 
 

@@ -50,7 +50,7 @@ def ticks_read(spec):
         agent.recorder.renderer = counting = CountingRenderer(agent.renderer)
         assert agent.train()
         agent.publish()
-        return set(counting.rendered), {*agent.fit_ticks, *agent.heldout_ticks}
+        return set(counting.rendered), {*agent.ticks.fit, *agent.ticks.heldout}
 
 
 def test_agents_of_own_ticks_have_only_the_anchors_in_common(tmp_path):
@@ -89,7 +89,7 @@ def test_a_student_reads_the_ticks_that_any_teacher_sends(tmp_path):
         peer.train()
         peer.publish()
         first, targets = distill_targets(peer, 64)
-        assert peer.train_start > peer.distill_start == first
+        assert peer.ticks.train_start > peer.ticks.distill_start == first
         assert distill_agent(agent, first, targets, lambda: False)
         assert agent.trainer.replay_buffer.ticks.start == first
         with pytest.raises(ValueError, match=f"start at tick {first}"):

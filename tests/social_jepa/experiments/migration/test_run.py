@@ -131,7 +131,7 @@ def test_a_score_that_is_never_reached_costs_nan_and_meets_no_threshold():
 
 def test_distilling_the_state_transfers_it_and_shuffled_ticks_transfer_nothing(student):
     agent = student.agent
-    state = torch.from_numpy(agent.scene.factors(agent.train_start + np.arange(512)))
+    state = torch.from_numpy(agent.scene.factors(agent.ticks.train_start + np.arange(512)))
     right = student.distill(student.untrained_model(), state, 80, 128)
     shuffled = state[np.random.default_rng(0).permutation(512)]
     wrong = student.distill(student.untrained_model(), shuffled, 80, 128)

@@ -209,17 +209,17 @@ def test_axes_are_found_on_ticks_that_nothing_else_uses_and_moments_are_four_tic
             moments = moment_ticks(agent, TINY.moment_distance(0.05))
             trained = {
                 *agent.trainer.replay_buffer.ticks,
-                *agent.core_eval_ticks(agent.trainer.seen_stop).ravel(),
+                *agent.ticks.core_eval(agent.trainer.seen_stop).ravel(),
             }
             used += [set(fresh.tolist()), trained]
-    used += [set(moments.ravel().tolist()), set(agent.heldout_ticks)]
+    used += [set(moments.ravel().tolist()), set(agent.ticks.heldout)]
 
     assert len(fresh) == TINY.axis_ticks
     assert sum(map(len, used)) == len(set.union(*used))
     assert np.array_equal(moments - moments[:, :1], np.tile(np.arange(4), (len(moments), 1)))
     assert (np.diff(moments[:, 0]) - 3 > setup.scene.decorrelation_ticks).all()
     assert len(moments) == TINY.available_moments(0.05)
-    assert agent.fit_ticks.start <= moments.min() <= moments.max() < agent.fit_ticks.stop
+    assert agent.ticks.fit.start <= moments.min() <= moments.max() < agent.ticks.fit.stop
 
 
 def test_models_encode_the_same_frames_and_baselines_are_fitted_without_training():
