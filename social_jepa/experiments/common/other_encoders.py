@@ -48,12 +48,18 @@ class PatchEncoder(nn.Module):
 
 
 class PatchEncoderJepa(Jepa):
-    """The JEPA of `agents.models.world_model` with a PatchEncoder."""
+    """The JEPA of `agents.models.jepa` with a PatchEncoder."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         """Create it for square frames of this side; weights are drawn from torch's global generator."""
         super().__init__(config, frame_size)
-        self.encoder = PatchEncoder(frame_size, config.dim, config.width, config.hidden)
+        self.encoder = self.build_encoder()
+
+    def build_encoder(self) -> nn.Module:
+        """Return an untrained PatchEncoder: further encoders have no convolution either."""
+        config = self.config
+        encoder = PatchEncoder(self.frame_size, config.dim, config.width, config.hidden)
+        return encoder.to(self.normalize.mean.device)
 
 
 def _mlp(size: int) -> nn.Sequential:

@@ -1,112 +1,169 @@
-"""Negotiate all edges between the agents of a seed, in one process, and score each edge."""
+"""Edges between the agents of a seed: the shared map as a run fits it, ridge regression, and the null."""
 
-import json
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
-import torch
+from torch import Tensor, from_numpy
 
-from agents.protocol.edge import AnchorPools, PeerInfo
-from agents.protocol.messages import AnyMessage
-from agents.protocol.negotiation import Negotiation
-from agents.protocol.settings import NegotiationConfig
-from alignment.edge_score import fit_core
-from alignment.score import r2
-from alignment.status import Status
+from alignment.fit import fit_ridge
+from alignment.shared_subspace import SharedSubspace, find_shared
+from social_jepa.experiments.common.edges import Embeddings, Pairing
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.heterogeneous.settings import VARIANTS, HeterogeneousStream
+from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.heterogeneous.settings import VARIANTS, Settings
 
 Pair = tuple[str, str]  # names of source and target
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Result of the negotiation of one ordered pair.
+    """What one ordered pair of agents gives; NaN where an agent did not run.
 
     Attributes:
-        accepted: Whether the target accepted the edge.
-        reason: Why it refused, in one sentence.
-        core: Held-out R2 of the map of the shared directions, on the whole core of the target.
-        ridge: Held-out R2 of ridge regression from all dimensions of the source to the core of the target.
-        null: Held-out R2 of a rotation between the cores with the target read at another time; NaN if nothing
-            was scored.
+        accepted: 1 if the target accepts the edge as in a run, 0 if it refuses it.
+        shared_dim: Number of shared directions of the two cores.
+        r2: Held-out R2 of the map of the shared directions on the factors of the target, see `factor_r2`.
+        ridge: The same of ridge regression from all dimensions of the source to the core of the target.
+        null: `r2` of the same procedure with the target read at other times than the source.
     """
 
-    accepted: bool
-    reason: str
-    core: Score
-    ridge: Score
+    accepted: float
+    shared_dim: float
+    r2: float
+    ridge: float
     null: float
 
 
-@lru_cache(maxsize=16)  # metrics, plots and notes need the same edges
-def negotiate_edges(
-    results: Results, seed: int, config: NegotiationConfig, memory: int
-) -> Mapping[Pair, Edge]:
-    """Return the edge of every ordered pair (source, target) after all agents of a seed have negotiated.
+def score_edge(source: Embeddings, target: Embeddings, pairing: Pairing, factors: int) -> Edge:
+    """Return the edge from one agent to another, of agents and of baselines alike.
+
+    An agent without a core, because none of its latents can be predicted or because it has detected its own
+    collapse, shares nothing: the edge is refused, and R2 is 0.
 
     Args:
-        results: Embeddings and descriptions of the agents.
-        seed: Seed of the run.
-        config: Settings of the negotiations.
-        memory: Ticks after which the scene no longer resembles itself.
+        source: Embeddings that are mapped, D_i dimensions.
+        target: Embeddings that are mapped to, D_j dimensions, at the same ticks.
+        pairing: Which rows are fitted on, and which are scored.
+        factors: Number of factors of the scene.
+
+    Raises:
+        AlignmentError: A pool is too short to be shifted by more than the scene's memory, or not finite.
     """
-    negotiations = {
-        name: Negotiation(
-            peer_info(results, name, seed), _pools(results, name, seed), config,
-            HeterogeneousStream.NONCES.rng(seed, index), config.memory_rows(memory),
+    shared, r2 = shared_r2(source, target, pairing, factors)
+    ridge, null = 0.0, shared_r2(*at_other_times(source, target), pairing, factors)[1]
+    if j := target.core_dim:
+        x, y = pairing.fit_pairs(source, target)
+        held = pairing.held_out(source, target)
+        ridge = factor_r2(fit_ridge(x, y[:, :j])(held.source.double()), held.target[:, :j], factors)
+    if shared is None:
+        return Edge(0.0, 0, r2, ridge, null)
+    held = pairing.held_out(source, target).leading(source.core_dim, j)
+    accepted = shared.dim > 0 and shared.r2(held.source, held.target) > 0
+    return Edge(float(accepted), shared.dim, r2, ridge, null)
+
+
+def shared_r2(
+    source: Embeddings, target: Embeddings, pairing: Pairing, factors: int
+) -> tuple[SharedSubspace | None, float]:
+    """Return what two cores share, None where an agent has no core, and the R2 of its map, see `factor_r2`.
+
+    Args:
+        source: Embeddings that are mapped, D_i dimensions.
+        target: Embeddings that are mapped to, D_j dimensions; row k of both is paired.
+        pairing: Which rows are fitted on, and which are scored.
+        factors: Number of factors of the scene.
+
+    Raises:
+        AlignmentError: A pool is too short to be shifted by more than the scene's memory, or not finite.
+    """
+    i, j = source.core_dim, target.core_dim
+    if not (i and j):
+        return None, 0.0
+    x, y = pairing.fit_pairs(source, target)
+    held = pairing.held_out(source, target).leading(i, j)
+    shared = find_shared(x[:, :i], y[:, :j], held)
+    return shared, factor_r2(shared.map(held.source.double()), held.target, factors)
+
+
+def factor_r2(predicted: Tensor, target: Tensor, factors: int) -> float:
+    """Return R2 of predictions of a target's core, where all that the map leaves out counts as missed.
+
+    A factor of the scene that the target did not find is unexplained, and so is an axis of its core that the
+    map does not reach: with a core of d axes of which k are mapped exactly, R2 is k / max(d, factors).
+
+    Args:
+        predicted: [K, d].
+        target: [K, d], white.
+        factors: Number of factors of the scene.
+    """
+    rows = Score.pooled_r2(predicted.double().numpy(), target.double().numpy())
+    return rows.counting_missing(target.shape[1], factors).score
+
+
+def at_other_times(source: Embeddings, target: Embeddings) -> tuple[Embeddings, Embeddings]:
+    """Return the first half of a source's rows and the second half of a target's: the null.
+
+    Row k of both is then half of a pool apart, for fitting and for scoring. Rolled rows would not do: a
+    shared map has a null of its own, which rolls the target by every distance and would undo the shift.
+    """
+
+    def half(rows: Embeddings, second: bool) -> Embeddings:
+        middles = (len(rows.anchors) // 2, len(rows.heldout) // 2)
+        parts = (slice(m, 2 * m) if second else slice(m) for m in middles)
+        anchors, heldout = (
+            all_rows[part] for all_rows, part in zip((rows.anchors, rows.heldout), parts, strict=True)
         )
-        for index, name in enumerate(VARIANTS)
-    }  # fmt: skip
-    exchange_messages(negotiations)
-    return {pair: _edge(negotiations, *pair) for pair in permutations(VARIANTS, 2)}
+        return Embeddings(anchors, heldout, rows.core_dim)
+
+    return half(source, False), half(target, True)
 
 
-def exchange_messages(negotiations: Mapping[str, Negotiation]) -> None:
-    """Deliver offers and replies between all agents until no message is left."""
-    waiting: deque[AnyMessage] = deque()
-    for name, negotiation in negotiations.items():
-        waiting += negotiation.make_offers([peer for peer in negotiations if peer != name])
-    while waiting:
-        message = waiting.popleft()
-        waiting += negotiations[message.receiver].receive(message)
+@lru_cache(maxsize=32)  # metrics, plots and notes need the same edges
+def all_edges(results: Results, seed: int, settings: Settings) -> Mapping[Pair, Edge]:
+    """Return the edge of every ordered pair (source, target) of the agents of a seed."""
+    pairing = Pairing.of(settings.setup)
+    agents = {name: embeddings(results, name, seed) for name in VARIANTS}
+    edges = {}
+    for pair in permutations(VARIANTS, 2):
+        source, target = (agents[name] for name in pair)
+        if source is None or target is None:
+            edges[pair] = Edge(*[math.nan] * 5)
+        else:
+            edges[pair] = score_edge(source, target, pairing, settings.factors)
+    return edges
 
 
-def peer_info(results: Results, name: str, seed: int) -> PeerInfo:
-    """Return the peer info that an agent published, under its name in this experiment."""
-    return replace(PeerInfo(**json.loads(str(results.array(name, "peer info", seed)))), name=name)
+def embeddings(results: Results, name: str, seed: int) -> Embeddings | None:
+    """Return the embeddings of an agent; None if it did not run."""
+    anchors, heldout = (results.array(name, pool, seed) for pool in ("anchors", "heldout"))
+    if not anchors.ndim:
+        return None
+    core_dim = results.condition_results[name, seed].scores["compared axes"].score
+    return Embeddings(from_numpy(anchors), from_numpy(heldout), int(core_dim))
 
 
-def _pools(results: Results, name: str, seed: int) -> AnchorPools:
-    arrays = results.condition_results[name, seed].arrays
-    tensors = {key: torch.from_numpy(array) for key, array in arrays.items() if key.count(".")}
-    return AnchorPools.from_tensors(tensors, peer_info(results, name, seed).core_dim)
+class EdgeResults:
+    """The edges of all seeds."""
 
+    def __init__(self, results: Results, settings: Settings) -> None:
+        """Score the edges of every seed."""
+        self.by_seed = [all_edges(results, seed, settings) for seed in results.seeds]
 
-def _edge(negotiations: Mapping[str, Negotiation], source: str, target: str) -> Edge:
-    result = negotiations[target].edges[source]
-    source_pools, target_pools = negotiations[source].pools, negotiations[target].pools
-    accepted = result.status is Status.ACCEPTED
-    if result.shared_map is None or result.map is None or result.score is None:
-        ones = np.ones(len(target_pools.heldout.ids))
-        zero = Score(ones, ones)  # R2 0
-        return Edge(accepted, result.reason, zero, zero, np.nan)
-    expected = target_pools.heldout.core().double()
-    core = result.shared_map(source_pools.heldout.core().double())
-    ridge = result.map(source_pools.heldout.vectors.double())[:, : expected.shape[1]]  # from the same anchors
-    scores = [Score.pooled_r2(predicted.numpy(), expected.numpy()) for predicted in (core, ridge)]
-    return Edge(accepted, result.reason, scores[0], scores[1], _null_r2(source_pools, target_pools))
+    def estimate(
+        self, pairs: Iterable[Pair], value: str = "r2", reduce: Callable[..., float] = np.mean
+    ) -> Estimate:
+        """Return a value of the edges, over the pairs of each seed.
 
-
-def _null_r2(source: AnchorPools, target: AnchorPools) -> float:
-    """Return the held-out R2 of a rotation that is fitted and scored with the target half a pool later."""
-    (x, y), (x_held, y_held) = (
-        (a.core().double(), b.core().double().roll(len(b.ids) // 2, 0))
-        for a, b in ((source.anchors, target.anchors), (source.heldout, target.heldout))
-    )
-    return r2(fit_core(x, y)(x_held), y_held)
+        Args:
+            pairs: Names of sources and targets.
+            value: An attribute of `Edge`.
+            reduce: np.min for the worst pair of each seed, np.max for the best one, np.mean for the mean.
+        """
+        chosen = list(pairs)
+        return Estimate(
+            tuple(float(reduce([getattr(edges[pair], value) for pair in chosen])) for edges in self.by_seed)
+        )

@@ -1,6 +1,6 @@
 """Plots of heterogeneous: R2 of all edges, probes of the state, and views of the cameras."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,53 +10,54 @@ from matplotlib.patches import Rectangle
 
 from social_jepa.experiments.common.plotting import COLORS
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.heterogeneous.edges import Edge, Pair, negotiate_edges
+from social_jepa.experiments.heterogeneous.edges import EdgeResults, Pair
 from social_jepa.experiments.heterogeneous.settings import VARIANTS, Settings
 
 DARK_TEXT_R2 = 0.55  # R2 above which text is black
-EDGE_VALUES: dict[str, Callable[[Edge], float]] = {
-    "core": lambda edge: edge.core.score,
-    "ridge": lambda edge: edge.ridge.score,
-    "refused": lambda edge: not edge.accepted,
-}
+EDGE_VALUES = ("r2", "ridge", "accepted")  # attributes of an edge
 
 
-def plots(results: Results, settings: Settings) -> dict[str, Figure]:
-    """Return the matplotlib figures by name."""
-    config, memory = settings.setup.negotiation, settings.setup.scene.decorrelation_ticks
+def make_plots(results: Results, settings: Settings) -> dict[str, Figure]:
+    """Return the matplotlib figures by file name."""
 
-    def compute(value: Callable[[Edge], float]) -> np.ndarray:
-        by_seed = [negotiate_edges(results, seed, config, memory) for seed in results.seeds]
-        return mean_matrix([{pair: value(edge) for pair, edge in edges.items()} for edges in by_seed])
+    def compute(value: str) -> np.ndarray:
+        by_seed = EdgeResults(results, settings).by_seed
+        return mean_matrix(
+            [{pair: getattr(edge, value) for pair, edge in edges.items()} for edges in by_seed]
+        )
 
-    core, ridge, refused = (
-        results.derived(name, partial(compute, value)) for name, value in EDGE_VALUES.items()
-    )
+    r2, ridge, accepted = (results.derived(name, partial(compute, name)) for name in EDGE_VALUES)
     return {
-        "matrix": plot_matrix(core, refused, "Orthogonal map, core to core"),
-        "matrix-ridge": plot_matrix(ridge, refused, "Ridge regression, all dimensions to the target's core"),
+        "matrix": plot_matrix(r2, accepted, "Map of the shared directions"),
+        "matrix-ridge": plot_matrix(ridge, accepted, "Ridge regression from all dimensions"),
         "state": plot_state_probes(results),
         "views": plot_views(results),
     }
 
 
-def mean_matrix(by_seed: list[dict[Pair, float]]) -> np.ndarray:
+def mean_matrix(by_seed: Sequence[Mapping[Pair, float]]) -> np.ndarray:
     """Return the mean over seeds of a value of each ordered pair, [source, target]; NaN on the diagonal."""
     names = list(VARIANTS)
     values = [[[edges.get((a, b), np.nan) for b in names] for a in names] for edges in by_seed]
     return np.mean(np.array(values, dtype=np.float64), axis=0)
 
 
-def plot_matrix(values: np.ndarray, refused: np.ndarray, title: str) -> Figure:
-    """Plot R2 of every ordered pair, [source, target]; pairs refused in any seed are hatched."""
-    figure = Figure(figsize=(8.2, 7.2), layout="constrained")
+def plot_matrix(values: np.ndarray, accepted: np.ndarray, title: str) -> Figure:
+    """Plot a matrix of every ordered pair; those refused in any seed are hatched.
+
+    Args:
+        values: R2 by [source, target].
+        accepted: Share of seeds in which the edge is accepted, by [source, target].
+        title: What is mapped.
+    """
+    figure = Figure(figsize=(9.2, 8.2), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(values, vmin=0, vmax=1, cmap="viridis")
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
         color = "black" if value > DARK_TEXT_R2 else "white"
-        axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=color)
-        if refused[row, column] > 0:
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
+        if accepted[row, column] < 1:
             corner = (column - 0.5, row - 0.5)
             axis.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#D55E00", lw=0))
     axis.set_xticks(range(len(VARIANTS)), list(VARIANTS), rotation=45, ha="right")
@@ -64,7 +65,9 @@ def plot_matrix(values: np.ndarray, refused: np.ndarray, title: str) -> Figure:
     axis.set_xlabel("target")
     axis.set_ylabel("source")
     axis.set_title(f"{title} (hatched: refused in at least one seed)", loc="left", fontsize=10)
-    figure.colorbar(image, ax=axis, label="held-out R2, mean over seeds", shrink=0.8)
+    figure.colorbar(
+        image, ax=axis, label="held-out R2 on the factors of the target, mean over seeds", shrink=0.8
+    )
     return figure
 
 
@@ -103,7 +106,7 @@ def _bars(axis: Axes, x: np.ndarray, results: Results, score: str, color: str, l
 
 def plot_views(results: Results) -> Figure:
     """Show the frame of each agent's camera at one tick."""
-    figure = Figure(figsize=(8.2, 2.9), layout="constrained")
+    figure = Figure(figsize=(9.2, 2.9), layout="constrained")
     axes = figure.subplots(2, (len(VARIANTS) + 1) // 2).ravel()
     for axis in axes:
         axis.set_axis_off()

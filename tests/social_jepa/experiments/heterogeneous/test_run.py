@@ -1,25 +1,28 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from agents.models.checker import check_world_model
+from agents.models.checker import check_frozen_encoder, check_world_model
 from agents.models.registry import build_world_model
-from agents.models.settings import ModelConfig
-from agents.protocol.settings import NegotiationConfig
-from social_jepa.experiments.framework.experiment import ConditionResult, Results
+from agents.models.settings import ModelConfig, SeqJepaConfig
+from social_jepa.experiments.common.other_encoders import PatchEncoder
+from social_jepa.experiments.common.trained_agents import train_agent, trained_agent, untrained_agent
+from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.registry import build_settings
-from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.heterogeneous.edges import negotiate_edges
-from social_jepa.experiments.heterogeneous.metrics import EdgeResults, metrics, notes
-from social_jepa.experiments.heterogeneous.plots import mean_matrix
-from social_jepa.experiments.heterogeneous.run import EXPERIMENT, conditions, run, shuffled_poses
-from social_jepa.experiments.heterogeneous.settings import SIZE_VARIANTS, TRAINED_JEPAS, VARIANTS, Settings
+from social_jepa.experiments.heterogeneous.metrics import make_metrics, make_notes
+from social_jepa.experiments.heterogeneous.pretrained import load_pretrained, pretrain, providing
+from social_jepa.experiments.heterogeneous.run import (
+    EXPERIMENT,
+    compared_axes,
+    probe_scores,
+    run,
+    shuffled_poses,
+)
+from social_jepa.experiments.heterogeneous.settings import CONTROL, DIMS, KINDS, VARIANTS, Settings
 from tests.support.stored_plots import stored_plots
 
-NEGOTIATION = NegotiationConfig(anchors=32, heldout=48, pool_ticks=64)
 PATCH_MIXER = VARIANTS["patch-mixer"].kind
 TINY = build_settings(
     EXPERIMENT,
@@ -30,7 +33,7 @@ TINY = build_settings(
         "setup.training.core_eval_ticks=64",
         "setup.training.segments=16",
         "setup.scene.frame_size=16",
-        "setup.negotiation.pool_ticks=64",
+        "setup.negotiation.pool_ticks=128",
         "setup.negotiation.anchors=32",
         "setup.negotiation.heldout=48",
     ],
@@ -41,85 +44,25 @@ def quiet(text):
     pass
 
 
-def planted(name, core=2, dim=4, noise=0.05, unrelated=False, collapsed=False):
-    """Return the result of an agent whose latents are a rotation of two common factors, or unrelated."""
-    rng = np.random.default_rng([5, list(VARIANTS).index(name)])
-    rotation = np.linalg.qr(rng.normal(size=(2, 2)))[0]
-    arrays = {}
-    for row, pool in enumerate(("anchors", "heldout")):
-        factors = (rng if unrelated else np.random.default_rng([6, row])).normal(
-            size=(NEGOTIATION.pool_ticks, 2)
-        )
-        private = rng.normal(size=(NEGOTIATION.pool_ticks, dim))
-        vectors = np.hstack([factors @ rotation + noise * private[:, :2], private[:, 2:]])
-        arrays[f"{pool}.ticks"] = 1000 * row + np.arange(NEGOTIATION.pool_ticks)
-        arrays[f"{pool}.vectors"] = vectors.astype(np.float32)
-    info = {"name": "agent", "scene": "5ce9e", "kind": VARIANTS[name].kind, "checkpoint": f"c0de.{name}",
-            "dim": dim, "core_dim": core, "collapsed": collapsed}  # fmt: skip
-    arrays |= {"peer info": np.array(json.dumps(info)), "frame": np.zeros((8, 8, 3), np.uint8)}
-    scores = ("state", "state, shuffled", "state, core only", "core dim")
-    return ConditionResult(dict.fromkeys(scores, Score.single(0.5)), arrays)
-
-
-@pytest.fixture(scope="module")
-def results():
-    options = {"untrained": {"unrelated": True}, "vicreg": {"collapsed": True}, "wide": {"core": 1}}
-    return Results({(name, 0): planted(name, **options.get(name, {})) for name in VARIANTS}, [0])
-
-
-def test_shared_factors_are_found_and_accepted(results):
-    edges = negotiate_edges(results, 0, NEGOTIATION, memory=20)
-    shared = [name for name in VARIANTS if name not in ("untrained", "vicreg", "wide")]
-    for pair in ((a, b) for a in shared for b in shared if a != b):
-        assert edges[pair].accepted
-        assert edges[pair].core.score > 0.95
-        assert edges[pair].ridge.score > 0.9
-        assert edges[pair].null < 0.2
-
-
-def test_an_unrelated_agent_is_refused_by_all_others(results):
-    edges = negotiate_edges(results, 0, NEGOTIATION, memory=20)
-    unrelated = [edge for pair, edge in edges.items() if "untrained" in pair]
-    assert len(unrelated) == 2 * (len(VARIANTS) - 1)
-    assert not any(edge.accepted for edge in unrelated)
-    assert max(edge.core.score for edge in unrelated) < 0.2
-
-
-def test_an_edge_refused_without_a_fit_counts_as_zero(results):
-    edge = negotiate_edges(results, 0, NEGOTIATION, memory=20)["jepa", "vicreg"]
-    assert "collapsed" in edge.reason
-    assert edge.core.score == edge.ridge.score == 0
-    assert np.isnan(edge.null)
-
-
-def test_a_smaller_core_limits_the_orthogonal_map_but_not_ridge_regression(results):
-    edges = negotiate_edges(results, 0, NEGOTIATION, memory=20)
-    assert edges["wide", "jepa"].core.score == pytest.approx(0.5, abs=0.2)
-    assert edges["wide", "jepa"].ridge.score > 0.95
-    assert edges["jepa", "wide"].core.score > 0.95
-
-
-def test_the_worst_and_the_best_pair_have_the_scores_of_the_matrix(results):
-    edges = EdgeResults(results, replace(TINY, setup=replace(TINY.setup, negotiation=NEGOTIATION)))
-    pairs = [("jepa", "untrained"), ("jepa", "jepa-twin")]
-    scores = [edges.core(pair).value for pair in pairs]
-    assert edges.extreme(pairs, min).value == min(scores) < 0.2
-    assert edges.extreme(pairs, max).value == max(scores) > 0.95
-    every = negotiate_edges(results, 0, NEGOTIATION, memory=20)
-    matrix = mean_matrix([{pair: edge.core.score for pair, edge in every.items()}])
-    index = list(VARIANTS).index
-    assert matrix[index("jepa"), index("untrained")] == scores[0]
-    assert np.isnan(np.diag(matrix)).all()
-
-
 def test_variants_differ_from_the_default_agent_as_described():
     default = ModelConfig()
-    sizes = {name: VARIANTS[name].model(default) for name in VARIANTS}
-    assert [sizes[name].dim for name in SIZE_VARIANTS] == [16, 16, 8, 32, 16, 16]
-    assert [sizes[name].width for name in SIZE_VARIANTS] == [32, 32, 32, 32, 16, 48]
-    assert {sizes[name].objective for name in TRAINED_JEPAS} == {"whitened", "vicreg", "log_det"}
-    assert sizes["p-jepa-positions"].p_jepa.task == "positions"
-    assert sizes["jepa"] == sizes["jepa-twin"] == sizes["untrained"] == default
+    models = {name: VARIANTS[name].model(default) for name in VARIANTS}
+
+    assert [models[name].dim for name in DIMS] == [8, 16, 32, 64]
+    assert all(replace(models[name], dim=16) == default for name in DIMS)
+    assert [models[name].width for name in ("narrow", "wide")] == [16, 48]
+    assert {models[name].objective for name in KINDS} == {"whitened", "vicreg", "log_det", "ema"}
+    assert models["p-jepa-positions"].p_jepa.task == "positions"
+    assert models["seq-jepa"].seq_jepa == SeqJepaConfig()  # the defaults, temporal weight included
+    assert models["jepa"] == models["jepa-twin"] == models["untrained"] == models["frozen-encoder"] == default
+
+
+def test_agents_learn_at_other_times_on_eight_seeds():
+    setup = Settings().setup
+    offsets = [setup.train_offset(index) for index in range(len(VARIANTS))]
+
+    assert np.diff(offsets).min() > setup.training.replay_ticks
+    assert EXPERIMENT.seeds == range(1000, 1008)
 
 
 def test_poses_depend_on_the_seed_and_are_distinct():
@@ -129,7 +72,7 @@ def test_poses_depend_on_the_seed_and_are_distinct():
     for poses in drawn:
         spots = np.array([(pose.x, pose.z) for pose in poses])
         distances = np.linalg.norm(spots[:, None] - spots, axis=2) + 10 * np.eye(len(spots))
-        assert distances.min() > 2  # meters
+        assert distances.min() > 1.8  # meters
 
 
 @pytest.mark.parametrize("frame_size", [16, 32])
@@ -148,27 +91,78 @@ def test_each_patch_changes_the_latent_of_the_patch_encoder():
     assert torch.cdist(latents, latents).add(torch.eye(17)).min() > 1e-3
 
 
-def test_invalid_settings_are_rejected():
-    with pytest.raises(ValueError, match="dim"):
-        build_settings(EXPERIMENT, False, ["setup.model.dim=0"])
-    with pytest.raises(ValueError, match="anchors"):
-        build_settings(EXPERIMENT, False, ["setup.negotiation.pool_ticks=64"])
+def test_further_encoders_of_the_patch_mixer_are_patch_encoders_too():
+    model = build_world_model(PATCH_MIXER, ModelConfig(dim=4, width=8, hidden=16), 32, (0,))
+
+    assert isinstance(model.build_encoder(), PatchEncoder)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["setup.model.dim=0"], "dim"),
+        (["setup.model.dim=8"], r"setup\.model\.dim=8"),  # half of it cannot hold six factors
+        (["setup.negotiation.pool_ticks=1000"], r"setup\.negotiation\.pool_ticks=1000 must be at least 1024"),
+        (["setup.training.own_ticks=false"], r"setup\.training\.own_ticks"),
+        (["setup.scene.objects=2"], r"controlled_objects=3 must equal"),
+    ],
+)
+def test_invalid_settings_are_rejected(overrides, named):
+    with pytest.raises(ValueError, match=named):
+        build_settings(EXPERIMENT, False, overrides)
+
+
+def test_an_unknown_condition_is_rejected():
     with pytest.raises(KeyError, match="unknown"):
         run("unknown", 0, TINY, quiet)
 
 
+def test_the_pretrained_encoder_is_one_that_a_run_takes_and_never_changes():
+    index, poses = list(VARIANTS).index("frozen-encoder"), shuffled_poses(3, TINY.setup)
+    encoder, flops = pretrain(TINY.setup, 3, index, poses, quiet)
+    check_frozen_encoder(encoder, TINY.setup.scene.frame_size)
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    kind = VARIANTS["frozen-encoder"].kind
+
+    assert flops > 0
+    with providing(encoder), untrained_agent(TINY.setup, 3, index, poses, kind) as agent:
+        assert train_agent(agent, quiet, until=0) == 0
+        assert not agent.model.trains
+        after = agent.model.encoder.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_without_a_provided_encoder_there_is_none_to_load():
+    with pytest.raises(RuntimeError, match="providing"):
+        load_pretrained()
+
+
+def test_the_control_is_compared_on_all_factors_and_a_collapsed_agent_on_nothing():
+    with untrained_agent(TINY.setup, 0, 0, shuffled_poses(0, TINY.setup)) as agent:
+        train_agent(agent, quiet, until=0)
+        snapshot = agent.published.snapshot
+        assert compared_axes(agent, CONTROL, 2) == 2
+        found = {}
+        for collapsed in (False, True):
+            info = replace(snapshot.peer_info, core_dim=3, collapsed=collapsed)
+            agent.published = replace(agent.published, snapshot=replace(snapshot, peer_info=info))
+            found[collapsed] = compared_axes(agent, "jepa", 2)
+        kept = trained_agent(agent)
+    assert found == {False: 3, True: 0}
+    assert probe_scores(kept, 0)["state, core only"].score == 0
+
+
 def test_all_agents_run_and_equal_seeds_give_equal_results():
-    outcomes = {(name, 0): run(name, 0, TINY, quiet) for name in conditions(TINY)}
+    found = {(name, 0): run(name, 0, TINY, quiet) for name in EXPERIMENT.conditions(TINY)}
     again = run("patch-mixer", 0, TINY, quiet)
     for name, array in again.arrays.items():
-        assert np.array_equal(array, outcomes["patch-mixer", 0].arrays[name])
+        assert np.array_equal(array, found["patch-mixer", 0].arrays[name])
     assert again.flops > 0
-    assert outcomes["untrained", 0].flops == 0
-    results = Results(outcomes, [0])
-    table = metrics(results, TINY)
-    assert [metric.threshold is not None for metric in table[:5]] == [True, True, True, True, False]
+    assert found["frozen-encoder", 0].flops > 0
+    assert found[CONTROL, 0].flops == 0
+    results = Results(found, [0])
+    table = make_metrics(results, TINY)
     assert all(np.isfinite(metric.estimate.value) for metric in table)
-    assert len({metric.name for metric in table}) == len(table) <= 45
-    assert all(isinstance(note, str) for note in notes(results, TINY))
+    assert all(isinstance(note, str) for note in make_notes(results, TINY))
     for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()
