@@ -24,21 +24,45 @@ from social_jepa.experiments.framework.tasks import plain_settings
 ROOT = Path(__file__).resolve().parent.parent
 BUDGETS = ROOT / "social_jepa/experiments/framework/static/budgets.json"
 RECORDED = "recorded in evidence/{course}, wall time of tasks of one thread"
-ESTIMATED = "estimated from an agent of evidence/{name}{course}, as no full run of it is recorded"
+ESTIMATED = (
+    "estimated from an agent of evidence/{name}{course}, as no full run with its present conditions "
+    "is recorded"
+)
 RENAMED = {  # conditions whose evidence was recorded under another name
     "society": "ring", "taught-5": "distilled-5", "others": "cameras", "glances": "scene views",
-    "rotation": "object rotations", "weight-0": "head-weight-0", "weight-1": "head-weight-1",
-    "weight-5": "head-weight-5",
+    "rotation": "object rotations",
 }  # fmt: skip
 # Seconds by condition, typed, and the recorded experiment whose agents they are estimated from.
 ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
     "classifier-porting": ({"agents": 560}, "worlds"),
-    "one-moment": (
-        {"spacing 0.05": 90, "spacing 0.025": 130, "spacing 0.01": 90, "spacing 0": 90},
+    "embodied": ({"pan, tilt and walk": 400}, "isometry"),
+    "heterogeneous": (
+        {
+            **dict.fromkeys(("jepa", "jepa-twin", "half-dim", "double-dim", "quadruple-dim"), 62),
+            "narrow": 43,
+            "wide": 86,
+            "vicreg": 50,
+            "log-det": 44,
+            "ema": 46,
+            "patch-mixer": 68,
+            "p-jepa-positions": 50,
+            "p-jepa-random": 59,
+            "seq-jepa": 182,
+            "frozen-encoder": 70,
+            "untrained": 175,
+        },
         "isometry",
     ),
-    "embodied": ({"pan, tilt and walk": 400}, "isometry"),
-    "plan-transfer": ({"180 degrees": 225, "60 degrees": 225}, "isometry"),
+    "counting": (
+        {
+            **dict.fromkeys(("joint", "three-heads", "random-target", "detached"), 300),
+            "dynamics-only": 280,
+            "reward-only": 200,
+            "three-heads-only": 200,
+            "untrained": 5,
+        },
+        "counting",
+    ),
 }
 
 

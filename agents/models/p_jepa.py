@@ -5,7 +5,8 @@ that ever lead to different values of the auxiliary function have different late
 where the auxiliary loss stays far from zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +33,23 @@ class PJepa(nn.Module):
     r"""Encoder E, transition T and head P, trained together.
 
     ``|T(E(o), a) - E(o')|^2 + c_p |P(E(o)) - p(o)|^2``, both squares averaged over their dimensions, so that
-    c_p means the same at every width. There is no stop-gradient, no target network and no other term: the
-    head alone prevents collapse.
+    c_p means the same at every width. Where the components of p are functions of different kinds, such as
+    reward and value, each can have a weight of its own: ``sum_k w_k (P_k(E(o)) - p_k(o))^2``. There is no
+    stop-gradient, no target network and no other term: the head alone prevents collapse.
 
     Attributes:
         dim: Dimensions of a latent, D.
         transition: T; None where p_jepa.dynamics is off.
         head: P; None where p_jepa.auxiliary is off.
+        target_weights: w, [P]; None where all components weigh 1 / P.
     """
 
-    def __init__(self, config: PJepaModelConfig, frame_size: int, action_dim: int, target_dim: int) -> None:
+    target_weights: Tensor | None
+
+    def __init__(
+        self, config: PJepaModelConfig, frame_size: int, action_dim: int, target_dim: int,
+        target_weights: Sequence[float] | None = None,
+    ) -> None:  # fmt: skip
         """Build it; weights come from torch's current generator.
 
         Args:
@@ -49,9 +57,10 @@ class PJepa(nn.Module):
             frame_size: Side of the square frames, a multiple of 16.
             action_dim: Dimensions of an action, A.
             target_dim: Dimensions of the target function, P.
+            target_weights: w, a weight for each component of the target; by default 1 / P for all.
 
         Raises:
-            ValueError: A dimension is below 1.
+            ValueError: A dimension is below 1, or the weights are not P numbers of 0 or more, one above 0.
         """
         super().__init__()
         if action_dim < 1 or target_dim < 1:
@@ -64,6 +73,8 @@ class PJepa(nn.Module):
             Transition(self.dim, action_dim, config.transition_hidden) if config.dynamics else None
         )
         self.head = _head(self.dim, config.head_hidden, target_dim) if config.auxiliary else None
+        weights = None if target_weights is None else _checked_weights(target_weights, target_dim)
+        self.register_buffer("target_weights", weights, persistent=False)  # a setting, no result of training
 
     def calibrate(self, frames: Tensor) -> None:
         """Fix the mean frame and the scale, uint8 [N, H, W, C]."""
@@ -105,10 +116,15 @@ class PJepa(nn.Module):
         if self.head is not None:
             latent = self.encode(frames) if latent is None else latent
             inputs = latent.detach() if self.config.detached else latent
-            terms["head"] = prediction_loss(self.head(inputs), targets.to(latent))
+            terms["head"] = self._head_loss(self.head(inputs), targets.to(latent))
         weights = {"dynamics": 1.0, "head": self.config.head_weight}
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return loss, {name: term.item() for name, term in terms.items()}
+
+    def _head_loss(self, predicted: Tensor, targets: Tensor) -> Tensor:
+        if self.target_weights is None:
+            return prediction_loss(predicted, targets)
+        return (predicted - targets).square().mean(0) @ self.target_weights
 
     def _check(self, frames: Tensor, actions: Tensor, next_frames: Tensor, targets: Tensor) -> None:
         count = len(frames)
@@ -173,6 +189,16 @@ class RandomNetworkTarget(nn.Module):
     def _raw(self, frames: Tensor) -> Tensor:
         chunks = frames.to(self.center.device).split(256)
         return torch.cat([self.net(self.normalize(chunk, torch.float32)) for chunk in chunks])
+
+
+def _checked_weights(weights: Sequence[float], target_dim: int) -> Tensor:
+    valid = len(weights) == target_dim and all(isfinite(weight) and weight >= 0 for weight in weights)
+    if not valid or not any(weights):
+        raise ValueError(
+            f"target_weights must be {target_dim} finite numbers of 0 or more, one above 0, "
+            f"got {list(weights)}"
+        )
+    return torch.tensor(weights, dtype=torch.float32)
 
 
 def _head(dim: int, hidden: int, values: int) -> nn.Module:

@@ -21,6 +21,7 @@ RADIUS = 3  # pixels; each shape fills most of a square of 7 by 7
 MIN_DISTANCE = 2 * RADIUS + 2  # pixels along x or along y between two centers: the shapes never touch
 MAX_SHAPES = 16  # with many more, rejection sampling of positions becomes slow
 FOREGROUND, BACKGROUND = (235, 235, 235), (20, 20, 20)
+PALETTE = np.array([BACKGROUND, FOREGROUND], dtype=np.uint8)
 ACTION_THRESHOLD = 1 / 3  # absolute value above which an action adds or removes a shape
 REMOVE, KEEP, ADD = range(3)  # the columns of the transition table
 
@@ -114,13 +115,16 @@ def draw_many(
         raise ValueError(f"a count must be an integer from 0 to {MAX_SHAPES}, got {counts!r}")
     for shape in sorted(set(shapes)):
         check_choice("shape", shape, SHAPES)
-    frames = np.empty((len(counts), FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
-    frames[:] = BACKGROUND
-    stamps = np.stack([STAMPS[shape] for shape in SHAPES])[[SHAPES.index(shape) for shape in shapes]]
-    for index, centers in enumerate(_centers(counts, rng)):
-        rows, y, x = np.nonzero(stamps & (counts > index)[:, None, None])
-        frames[rows, centers[rows, 0] + y - RADIUS, centers[rows, 1] + x - RADIUS] = FOREGROUND
-    return frames
+    kinds = np.array([SHAPES.index(shape) for shape in shapes], dtype=np.int64)
+    centers = _centers(counts, rng)
+    visible = np.arange(len(centers))[:, None] < counts
+    drawn = np.zeros((len(counts), FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
+    for kind, stamp in enumerate(STAMPS.values()):
+        y, x = np.nonzero(stamp)
+        index, row = np.nonzero(visible & (kinds == kind))
+        corner = centers[index, row] - RADIUS
+        drawn[row[:, None], corner[:, :1] + y, corner[:, 1:] + x] = 1
+    return np.take(PALETTE, drawn, axis=0)  # twice as fast as PALETTE[drawn]
 
 
 def transitions(rng: np.random.Generator, n: int, config: CountingConfig | None = None) -> Transitions:

@@ -1,5 +1,8 @@
 """Scores of latents of counted frames: clusters, pairs of counts, probes, effective rank and spread."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import linkage
@@ -13,6 +16,9 @@ NEIGHBORS = 20  # the density at a latent is estimated from the distance to this
 MIN_GAP = 1.5  # distance of two clusters, relative to the median step inside both
 SEPARABLE_ACCURACY = 0.99  # on held-out frames, from which a pair of counts is separable
 NOISE_SHARE = 0.01  # standard deviation of the noise, and the floor, relative to the untrained spread
+
+# (rows [n, D], their labels int64 [n], rows [m, D]) -> labels of the latter, int64 [m]
+Classifier: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def discriminant(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -44,11 +50,12 @@ def regression(train: np.ndarray, target: np.ndarray, test: np.ndarray) -> np.nd
 
 
 def pairwise_correct(
-    train: np.ndarray, train_counts: np.ndarray, test: np.ndarray, test_counts: np.ndarray
-) -> np.ndarray:
+    train: np.ndarray, train_counts: np.ndarray, test: np.ndarray, test_counts: np.ndarray,
+    classify: Classifier = discriminant,
+) -> np.ndarray:  # fmt: skip
     """Return whether each frame of test is distinguished from each other count, float64 [m, C].
 
-    Column k holds, for a frame of count c, whether the discriminant of the pair (c, k) predicts c; the column
+    Column k holds, for a frame of count c, whether the classifier of the pair (c, k) predicts c; the column
     of the frame's own count is NaN.
     """
     counts = np.unique(train_counts)
@@ -57,7 +64,7 @@ def pairwise_correct(
         for j, second in enumerate(counts[:i]):
             fitted = np.isin(train_counts, (first, second))
             rows = np.flatnonzero(np.isin(test_counts, (first, second)))
-            predicted = discriminant(train[fitted], train_counts[fitted], test[rows])
+            predicted = classify(train[fitted], train_counts[fitted], test[rows])
             correct[rows, np.where(test_counts[rows] == first, j, i)] = predicted == test_counts[rows]
     return correct
 

@@ -104,6 +104,59 @@ def test_a_detached_head_learns_without_changing_the_gradient_of_the_encoder():
     assert all(torch.equal(reached[name], without[name]) for name in without)
 
 
+def test_a_head_of_weight_zero_leaves_the_gradient_of_the_encoder_of_dynamics_alone():
+    batch = transitions(np.random.default_rng(0))
+    weightless, alone = model(head_weight=0.0), model("dynamics only")
+    reached = gradients(weightless, weightless.loss(*batch)[0])
+
+    for name, gradient in gradients(alone, alone.loss(*batch)[0]).items():
+        assert torch.equal(reached[name], gradient)
+    assert not any(reached[name].any() for name in reached if name.startswith("head"))
+
+
+def weighted_model(weights):
+    torch.manual_seed(0)
+    found = PJepa(CONFIG, 16, action_dim=2, target_dim=2, target_weights=weights)
+    found.calibrate(transitions(np.random.default_rng(9))[0])
+    return found
+
+
+def test_target_weights_multiply_the_mean_squared_error_of_each_component():
+    batch = transitions(np.random.default_rng(0))
+    found = weighted_model([10.0, 0.1])
+    loss, terms = found.loss(*batch)
+    first, second = (found.head(found.encode(batch[0])) - batch[3]).square().mean(0).tolist()
+
+    assert terms["head"] == pytest.approx(10 * first + 0.1 * second, rel=1e-5)
+    assert loss.item() == pytest.approx(terms["dynamics"] + 5 * terms["head"], rel=1e-5)
+
+
+def test_equal_target_weights_that_sum_to_one_are_the_default_and_no_part_of_a_checkpoint():
+    batch, default, equal = transitions(np.random.default_rng(0)), model(), weighted_model([0.5, 0.5])
+
+    torch.testing.assert_close(equal.loss(*batch)[0], default.loss(*batch)[0])
+    assert equal.state_dict().keys() == default.state_dict().keys()
+
+
+def test_a_target_component_of_weight_zero_has_no_gradient():
+    found, batch = weighted_model([1.0, 0.0]), list(transitions(np.random.default_rng(0)))
+    before = found.loss(*batch)[0]
+    batch[3] = batch[3] * torch.tensor([1.0, 7.0])
+
+    assert found.loss(*batch)[0] == before
+    last = gradients(found, before)["head.2.weight"]
+    assert last[0].any()
+    assert not last[1].any()
+
+
+@pytest.mark.parametrize(
+    "weights", [[], [1.0], [1.0, 1.0, 1.0], [1.0, -0.1], [0.0, 0.0], [1.0, float("nan")]]
+)
+def test_target_weights_that_cannot_train_are_refused(weights):
+    with pytest.raises(ValueError, match="target_weights must be 2 finite numbers"):
+        weighted_model(weights)
+
+
 @pytest.mark.parametrize(
     ("option", "ignored"), [("dynamics only", (3,)), ("head only", (1, 2)), ("joint", ())]
 )

@@ -7,10 +7,13 @@ from scipy import ndimage
 import env  # noqa: F401 - registers the environment
 from env.gym.counting import (
     ADD,
+    BACKGROUND,
+    FOREGROUND,
     KEEP,
     MAX_SHAPES,
     REMOVE,
     SHAPES,
+    STAMPS,
     Counting,
     CountingConfig,
     action_columns,
@@ -69,6 +72,19 @@ def test_positions_of_shapes_are_uniform():
 def test_equal_generators_draw_equal_pictures_alone_and_in_a_batch():
     assert (draw(5, "line", generator(3)) == draw_many([5], ["line"], generator(3))[0]).all()
     assert (draw(5, "line", generator(3)) != draw(5, "line", generator(4))).any()
+
+
+def test_pictures_of_a_batch_show_stamps_at_separate_centers_and_nothing_else():
+    counts, shapes = generator(1).integers(MAX_SHAPES + 1, size=40), [*SHAPES] * 10
+    frames = draw_many(counts, shapes, generator(2))
+    for frame, count, shape in zip(frames, counts, shapes, strict=True):
+        bright = (frame == FOREGROUND).all(-1)
+        labels, found = ndimage.label(bright, np.ones((3, 3)))
+        stamp = STAMPS[shape][np.ix_(STAMPS[shape].any(1), STAMPS[shape].any(0))]
+
+        assert found == count
+        assert all((labels[box] > 0).tolist() == stamp.tolist() for box in ndimage.find_objects(labels))
+        assert (frame[~bright] == BACKGROUND).all()
 
 
 def test_actions_are_discretized_at_one_third():

@@ -1,7 +1,14 @@
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
+from scipy import ndimage
 
-from env.gym.counting import CountingConfig, transitions
+from agents.common.streams import seeded
+from env.gym.counting import transitions
+from social_jepa.experiments.common import training_loop
 from social_jepa.experiments.counting.probes import (
     clusters,
     discriminant,
@@ -12,14 +19,14 @@ from social_jepa.experiments.counting.probes import (
     probe_scores,
     regression,
 )
-from social_jepa.experiments.counting.run import EXPERIMENT, count_rewards, run
+from social_jepa.experiments.counting.run import EXPERIMENT, _batch_loss, build_model, run
 from social_jepa.experiments.counting.settings import Settings, conditions
+from social_jepa.experiments.counting.targets import target_table
 from social_jepa.experiments.framework.experiment import Results
 from tests.support.stored_plots import stored_plots
 
 TINY = Settings(
-    steps=2, batch_size=4, dim=4, width=2, hidden=8, random_target_dim=4, frames_per_count=12,
-    other_head_weights=(0.0, 1.0),
+    steps=2, batch_size=4, dim=4, width=2, hidden=8, random_target_dim=4, frames_per_count=12
 )  # fmt: skip
 COUNTS = np.repeat(np.arange(9), 40)
 
@@ -128,12 +135,74 @@ def test_a_floor_removes_directions_and_keeps_the_variances_of_the_others():
     assert effective_rank_above(latents, 10) == 0
 
 
-def test_the_target_is_the_reward_of_the_frame_itself():
-    world = CountingConfig()
-    batch = transitions(np.random.default_rng(0), 300, world)
+def test_the_loss_of_three_heads_is_that_of_the_protocol_divided_by_the_weight_of_the_dynamics():
+    settings = replace(
+        TINY, dynamics_weight=4.0, reward_weight=10.0, termination_weight=1.0, value_weight=0.1
+    )
+    model = seeded([0], lambda: build_model("three-heads", settings))
+    batch_loss = _batch_loss(settings, model, None)
+    loss, terms = batch_loss(np.random.default_rng(3))
+    batch = transitions(np.random.default_rng(3), settings.batch_size, settings.world)
+    targets = target_table(settings.world, settings.discount)[batch.counts]
+    errors = model.head(model.encode(torch.from_numpy(batch.frames))).detach().numpy() - targets
 
-    assert np.array_equal(count_rewards(batch.counts, world), batch.counts == 4)
-    assert np.array_equal(count_rewards(batch.next_counts, world), batch.rewards)
+    assert terms["head"] == pytest.approx(np.square(errors).mean(0) @ [10, 1, 0.1], rel=1e-4)
+    assert 4 * loss.item() == pytest.approx(4 * terms["dynamics"] + terms["head"], rel=1e-5)
+
+
+def test_targets_depend_on_the_count_of_a_frame_alone():
+    """Two batches with equal counts and other shapes, places and actions have equal targets."""
+    seen = []
+    for seed in (1, 2):
+        model = seeded([0], lambda: build_model("three-heads-only", TINY))
+        model.loss = lambda frames, actions, next_frames, targets: seen.append((frames, targets))
+        _batch_loss(replace(TINY, batch_size=300), model, None)(np.random.default_rng(seed))
+    table = target_table(TINY.world, TINY.discount)
+    for frames, targets in seen:
+        counts = [ndimage.label(frame[..., 0] > 128, np.ones((3, 3)))[1] for frame in frames.numpy()]
+        np.testing.assert_allclose(targets.numpy(), table[counts], rtol=1e-6)
+    assert not torch.equal(seen[0][0], seen[1][0])
+
+
+@pytest.mark.parametrize(("condition", "terms", "weights"), [
+    ("joint", {"dynamics", "head"}, [10, 0, 0]), ("reward-only", {"head"}, [10, 0, 0]),
+    ("dynamics-only", {"dynamics"}, []), ("detached", {"dynamics", "head"}, [10, 0, 0]),
+    ("three-heads", {"dynamics", "head"}, [10, 1, 0.1]), ("three-heads-only", {"head"}, [10, 1, 0.1]),
+    ("random-target", {"dynamics", "head"}, [2.5] * 4),
+])  # fmt: skip
+def test_conditions_differ_in_terms_and_weights_and_begin_with_equal_encoders(condition, terms, weights):
+    model, joint = (seeded([0], partial(build_model, name, TINY)) for name in (condition, "joint"))
+    parts = {"dynamics": model.transition, "head": model.head}
+    first = joint.encoder.state_dict()
+
+    assert {name for name, part in parts.items() if part is not None} == terms
+    if "head" in terms:
+        np.testing.assert_allclose(model.target_weights, weights)
+    assert all(torch.equal(value, first[name]) for name, value in model.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.5])
+def test_the_learning_rate_rises_over_the_warmup_and_then_falls_to_zero(warmup, monkeypatch):
+    rates = []
+    monkeypatch.setattr(training_loop, "set_lr", lambda optimizer, lr: rates.append(lr))
+    run("joint", 0, replace(TINY, steps=20, warmup=warmup), lambda text: None)
+    peak = round(20 * warmup)
+
+    np.testing.assert_allclose(rates[:peak], TINY.learning_rate * np.arange(1, peak + 1) / peak)
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert rates[-1] < 0.05 * TINY.learning_rate
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("shape", "star"), ("steps", 0), ("steps", 2.5), ("batch_size", 0), ("dim", 0), ("width", True),
+    ("hidden", -1), ("random_target_dim", 0), ("frames_per_count", 3), ("learning_rate", 0.0),
+    ("learning_rate", float("nan")), ("encoder_lr_multiplier", -0.3), ("dynamics_weight", 0.0),
+    ("reward_weight", float("inf")), ("termination_weight", -1.0), ("value_weight", float("nan")),
+    ("warmup", 1.5), ("discount", 1.01), ("discount", -0.1),
+])  # fmt: skip
+def test_a_setting_that_cannot_be_trained_or_scored_is_refused_with_its_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        replace(TINY, **{name: value})
 
 
 def run_all(settings):
@@ -154,10 +223,9 @@ def test_equal_seeds_give_equal_results(tiny):
         assert all(np.array_equal(result.arrays[k], again[key].arrays[k], True) for k in result.arrays)
 
 
-def test_a_head_without_weight_or_gradient_leaves_the_encoder_of_dynamics_only(tiny):
+def test_a_head_without_gradient_leaves_the_encoder_of_dynamics_only(tiny):
     latents = tiny["dynamics-only", 3].arrays["latents"]
 
-    np.testing.assert_allclose(tiny["head-weight-0", 3].arrays["latents"], latents, atol=1e-5)
     assert np.abs(tiny["detached", 3].arrays["latents"] - latents).max() < 0.1  # gradients clipped jointly
     assert np.abs(tiny["joint", 3].arrays["latents"] - latents).max() > 1e-4
     assert tiny["untrained", 3].scores["relative spread"].score == pytest.approx(1)
@@ -168,9 +236,14 @@ def test_the_page_has_metrics_of_every_condition_and_draws_its_plots(tiny):
     table = EXPERIMENT.metrics(results, TINY)
 
     assert {metric.group for metric in table} >= {"thresholds", *conditions(TINY)}
-    assert sum(metric.threshold is not None for metric in table) == 5
-    assert [metric.name for metric in table if metric.self_test] == [
-        "head-weight-0: largest distance of a latent from dynamics-only, relative to the untrained spread"
-    ]
+    assert {metric.name: str(metric.threshold) for metric in table if metric.threshold} == {
+        "joint: separable pairs of 36": ">= 35.5",
+        "reward-only: separable pairs of 36": "<= 30",
+        "reward-only minus joint: separable pairs": "< -3",
+        "dynamics-only: effective rank above the floor": "< 1.5",
+        "dynamics-only: spread relative to untrained": "< 0.01",
+    }
+    assert not any(metric.self_test for metric in table)
+    assert sum(metric.group == "ink" for metric in table) == 4
     assert set(stored_plots(EXPERIMENT, results, TINY)) == {"latents", "pairs", "losses"}
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))
