@@ -34,7 +34,6 @@ RENAMED = {  # conditions whose evidence was recorded under another name
 }  # fmt: skip
 # Seconds by condition, typed, and the recorded experiment whose agents they are estimated from.
 ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
-    "classifier-porting": ({"agents": 560}, "worlds"),
     "embodied": ({"pan, tilt and walk": 400}, "isometry"),
     "heterogeneous": (
         {
