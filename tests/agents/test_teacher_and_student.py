@@ -28,7 +28,7 @@ def protocols(transport):
 
 
 def test_a_student_is_taught_by_messages_alone(protocols, transport, tmp_path):
-    mentor, pupil = Agent(runner_spec(tmp_path)), Agent(student_spec(tmp_path))
+    mentor, learner = Agent(runner_spec(tmp_path)), Agent(student_spec(tmp_path))
     mentor.train()
     mentor.publish()
     protocols[0].publish(mentor.negotiation)
@@ -41,10 +41,10 @@ def test_a_student_is_taught_by_messages_alone(protocols, transport, tmp_path):
         transport.run()
 
     student = Student(protocols[1], lambda: False, deliver, remarks.append)
-    assert student.learn(pupil)
+    assert student.learn(learner)
     assert set(remarks) == {""}
-    assert pupil.spec.teacher == "agent-0"
-    assert pupil.distill_frames == 6 * 64
+    assert learner.spec.teacher == "agent-0"
+    assert learner.distill_frames == 6 * 64
     assert protocols[1].distillation.replies == {}
 
 
