@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.protocol.settings import NegotiationConfig, tick_ranges
-from agents.training.settings import DRIFT_TICKS, GAP, TrainingConfig
-from agents.training.ticks import axis_ticks, unseen_ticks
+from agents.training.settings import DRIFT_TICKS, TrainingConfig
+from agents.training.ticks import axis_ticks, range_gap, unseen_ticks
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TickPlan:
         Raises:
             ConfigError: A pool of anchors is too short for the memory of the scene.
         """
-        gap = max(GAP, memory)
+        gap = range_gap(memory)
         heldout, fit, distill_start = tick_ranges(negotiation, gap, memory)
         return cls(
             training, gap, negotiation.stride(memory), negotiation.memory_rows(memory),

@@ -15,10 +15,11 @@ from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnchorRequest, AnyMessage
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import PeerProtocol
-from agents.protocol.settings import NegotiationConfig, tick_ranges
+from agents.protocol.settings import NegotiationConfig
 from agents.protocol.transports.memory import MemoryTransport
 from agents.protocol.verifier import KnownPeer, LocalPeer
-from agents.training.settings import GAP
+from agents.tick_plan import TickPlan
+from agents.training.settings import TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.linear_map import LinearMap
 from alignment.status import Status
@@ -50,14 +51,13 @@ class PlantedAgent:
 def plant(seed: int, count: int) -> list[PlantedAgent]:
     """Return agents that see one scene, each its factors through a rotation of its own, with noise."""
     scene = Scene(SCENE, seed)
-    memory = SCENE.decorrelation_ticks
-    stretches = tick_ranges(CONFIG, max(GAP, memory), memory)[1::-1]  # to fit on, to score on
+    plan = TickPlan.of(CONFIG, TrainingConfig(), SCENE.decorrelation_ticks)
     agents = []
     for index in range(count):
         rng = np.random.default_rng([seed, index])
         rotation, _ = np.linalg.qr(rng.standard_normal((FACTORS, FACTORS)))
         pools = []
-        for ticks in stretches:
+        for ticks in (plan.fit, plan.heldout):
             rows = scene.factors(np.array(ticks)) @ rotation
             rows = (rows + NOISE * rng.standard_normal(rows.shape)) / np.hypot(1, NOISE)
             pools.append(AnchorSet(tuple(ticks), torch.from_numpy(rows).float(), FACTORS))

@@ -4,10 +4,19 @@ from typing import Final
 
 import numpy as np
 
-from agents.training.settings import DRIFT_TICKS, TrainingConfig
+from agents.training.settings import DRIFT_TICKS, GAP, TrainingConfig
 
 AXIS_TICKS: Final = 16384  # trained ticks that axes are found on; with 2048 they cost 3 % of the core's R2
 BLOCK_TICKS: Final = 64  # consecutive ones of these; at least a segment of training
+
+
+def range_gap(memory: int) -> int:
+    """Return the least ticks between two ranges, so that they are uncorrelated.
+
+    Args:
+        memory: Ticks after which the scene no longer resembles itself.
+    """
+    return max(GAP, memory)
 
 
 def axis_ticks(ticks: range, segment_ticks: int) -> np.ndarray:

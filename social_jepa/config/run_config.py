@@ -18,8 +18,8 @@ from agents.models.settings import ModelConfig, check_kind
 from agents.protocol.settings import MAX_PEERS, NegotiationConfig, embedding_bytes, tick_ranges
 from agents.protocol.topology import Topology
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
-from agents.training.settings import GAP, DistillationConfig, TrainingConfig
-from agents.training.ticks import recorded_ticks, stretch_ticks, train_offset, unseen_ticks
+from agents.training.settings import DistillationConfig, TrainingConfig
+from agents.training.ticks import range_gap, recorded_ticks, stretch_ticks, train_offset, unseen_ticks
 from env.camera import Pose, RingConfig, ring_pose
 from env.common.settings_repr import settings_repr
 from env.renderers.build import load_renderer
@@ -179,7 +179,7 @@ class RunConfig:
     @property
     def _gap_and_stride(self) -> tuple[int, int]:
         memory = self.scene.decorrelation_ticks
-        return max(GAP, memory), self.negotiation.stride(memory)
+        return range_gap(memory), self.negotiation.stride(memory)
 
     def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose], train_offset: int = 0) -> None:
         """Raise ConfigError unless such an agent can learn in this scene and exchange its anchors.

@@ -15,7 +15,8 @@ from agents.protocol.peer_list import PeerList
 from agents.protocol.topology import Topology
 from agents.protocol.verifier import KnownPeer
 from agents.spec import AgentSpec
-from agents.training.settings import DRIFT_TICKS, GAP
+from agents.training.settings import DRIFT_TICKS
+from agents.training.ticks import range_gap
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
@@ -324,7 +325,7 @@ class Membership:
         )
         memory = self.config.scene.decorrelation_ticks
         stride = max(4, self.config.negotiation.stride(memory))
-        return next_tick + LEAD_TICKS + max(GAP, memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
+        return next_tick + LEAD_TICKS + range_gap(memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
 
 
 def check_checkpoints(ledger: Ledger, folder: RunFolder) -> None:

@@ -1,7 +1,7 @@
 """Sentences of the methods paragraphs that experiments share, with every number from their settings."""
 
 from agents.models.settings import ModelConfig
-from agents.training.settings import GAP
+from agents.training.ticks import range_gap
 from env.scene import SceneConfig
 from social_jepa.experiments.common.trained_agents import AgentSetup
 
@@ -109,7 +109,7 @@ def describe_objective(setup: AgentSetup) -> str:
 
 def describe_splits(setup: AgentSetup) -> str:
     """Return the ticks that maps are fitted and scored on."""
-    pool, gap = setup.negotiation.pool_ticks, max(GAP, setup.scene.decorrelation_ticks)
+    pool, gap = setup.negotiation.pool_ticks, range_gap(setup.scene.decorrelation_ticks)
     return (
         f"Maps and probes are fitted on {pool:,} anchor ticks and scored on {pool:,} held-out ticks, each "
         f"{setup.stride} ticks apart; these two ranges and those of training are disjoint and at least {gap} "

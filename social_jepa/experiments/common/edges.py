@@ -11,7 +11,7 @@ from torch import Tensor
 from alignment.edge_score import EdgeScore, score_edge
 from alignment.held_out import HeldOut
 from alignment.score import shuffle_pairs
-from alignment.shared_subspace import find_shared
+from alignment.shared_subspace import SharedSubspace, find_shared
 from social_jepa.experiments.common.probes import state_probe
 from social_jepa.experiments.common.trained_agents import AgentSetup, TrainedAgent
 from social_jepa.experiments.framework.score import Score
@@ -91,16 +91,39 @@ class Judged(NamedTuple):
     accepts: bool
 
 
-def judge_edge(source: Embeddings, target: Embeddings, pairing: Pairing) -> Judged:
-    """Return whether the target finds a shared direction, and whether it accepts the edge."""
+def find_edge(
+    source: Embeddings, target: Embeddings, pairing: Pairing
+) -> tuple[SharedSubspace, HeldOut] | None:
+    """Return what two cores share, and the held-out pairs of both; None where an agent has no core.
+
+    Args:
+        source: Embeddings that are mapped.
+        target: Embeddings that are mapped to; row k of both is paired.
+        pairing: Which rows are fitted on, and which are scored.
+
+    Raises:
+        AlignmentError: A pool is too short to be shifted by more than the scene's memory, or not finite.
+    """
     i, j = source.core_dim, target.core_dim
     if not (i and j):
-        return Judged(False, False)
+        return None
     x, y = pairing.fit_pairs(source, target)
     held = pairing.held_out(source, target).leading(i, j)
-    found = find_shared(x[:, :i], y[:, :j], held)
-    shares = found.dim > 0
-    return Judged(shares, shares and found.r2(held.source, held.target) > 0)
+    return find_shared(x[:, :i], y[:, :j], held), held
+
+
+def judge(found: tuple[SharedSubspace, HeldOut] | None) -> Judged:
+    """Return what a target says of an edge, given what `find_edge` returns of it."""
+    if found is None:
+        return Judged(False, False)
+    shared, held = found
+    shares = shared.dim > 0
+    return Judged(shares, shares and shared.r2(held.source, held.target) > 0)
+
+
+def judge_edge(source: Embeddings, target: Embeddings, pairing: Pairing) -> Judged:
+    """Return whether the target finds a shared direction, and whether it accepts the edge."""
+    return judge(find_edge(source, target, pairing))
 
 
 def accepts(source: Embeddings, target: Embeddings, pairing: Pairing) -> bool:

@@ -14,8 +14,8 @@ from agents.models.settings import ModelConfig
 from agents.models.world_model import WorldModel
 from agents.protocol.settings import NegotiationConfig
 from agents.spec import AgentSpec
-from agents.training.settings import GAP, TrainingConfig
-from agents.training.ticks import train_offset
+from agents.training.settings import TrainingConfig
+from agents.training.ticks import range_gap, train_offset
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import Pose, RingConfig, ring_pose
@@ -47,7 +47,7 @@ class AgentSetup:
 
     def train_offset(self, index: int) -> int:
         """Return the ticks by which an agent trains later than agent 0; see `AgentSpec`."""
-        gap = max(GAP, self.scene.decorrelation_ticks)
+        gap = range_gap(self.scene.decorrelation_ticks)
         return train_offset(self.training, index, gap, self.stride)
 
 

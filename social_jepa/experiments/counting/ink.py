@@ -9,11 +9,11 @@ import numpy as np
 
 from env.gym.counting import BACKGROUND
 from social_jepa.experiments.counting.probes import (
-    SEPARABLE_ACCURACY,
     Classifier,
     discriminant,
-    pair_accuracy,
+    pair_accuracies,
     pairwise_correct,
+    separable_pairs,
 )
 from social_jepa.experiments.framework.score import Score
 
@@ -57,7 +57,6 @@ def ink_scores(
     classifiers: dict[str, Classifier] = {"table": most_frequent_label, "linear": discriminant}
     for name, classify in classifiers.items():
         correct = pairwise_correct(train, train_counts, test, test_counts, classify)
-        pairs = pair_accuracy(correct, test_counts)[np.triu_indices(len(np.unique(test_counts)), 1)]
         scores[f"ink, {name}: accuracy"] = Score.mean(classify(train, train_counts, test) == test_counts)
-        scores[f"ink, {name}: separable pairs"] = Score.single((pairs >= SEPARABLE_ACCURACY).sum())
+        scores[f"ink, {name}: separable pairs"] = separable_pairs(pair_accuracies(correct, test_counts))
     return scores

@@ -75,6 +75,21 @@ def pair_accuracy(correct: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return (one_way + one_way.T) / 2  # equally many frames of each count
 
 
+def separable_pairs(pairs: np.ndarray) -> Score:
+    """Return the number of pairs of counts with an accuracy of at least `SEPARABLE_ACCURACY`.
+
+    Args:
+        pairs: [P], the accuracies of `pair_accuracies`.
+    """
+    return Score.single((pairs >= SEPARABLE_ACCURACY).sum())
+
+
+def pair_accuracies(correct: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the accuracy of each pair of counts once, float64 [C (C - 1) / 2]; see `pair_accuracy`."""
+    pairs = pair_accuracy(correct, counts)
+    return pairs[np.triu_indices(len(pairs), 1)]
+
+
 def clusters(latents: np.ndarray, min_size: int) -> np.ndarray:
     """Return the cluster of each latent, -1 for none, int64 [n].
 
@@ -179,14 +194,13 @@ def _classifier_scores(
     train: np.ndarray, train_counts: np.ndarray, test: np.ndarray, test_counts: np.ndarray
 ) -> dict[str, Score]:
     correct = pairwise_correct(train, train_counts, test, test_counts)
-    pairs = pair_accuracy(correct, test_counts)
-    upper = pairs[np.triu_indices(len(pairs), 1)]
+    pairs = pair_accuracies(correct, test_counts)
     return {
         "accuracy": Score.mean(discriminant(train, train_counts, test) == test_counts),
         "R2": Score.r2(regression(train, train_counts.astype(np.float64), test), test_counts),
         "mean pair accuracy": Score.mean(np.nanmean(correct, axis=1)),
-        "minimum pair accuracy": Score.single(upper.min()),
-        "separable pairs": Score.single((upper >= SEPARABLE_ACCURACY).sum()),
+        "minimum pair accuracy": Score.single(pairs.min()),
+        "separable pairs": separable_pairs(pairs),
     }
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor, from_numpy
 
 from alignment.fit import fit_ridge
-from alignment.shared_subspace import SharedSubspace, find_shared
-from social_jepa.experiments.common.edges import Embeddings, Pairing
+from alignment.held_out import HeldOut
+from alignment.shared_subspace import SharedSubspace
+from social_jepa.experiments.common.edges import Embeddings, Pairing, find_edge, judge
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.heterogeneous.settings import VARIANTS, Settings
@@ -53,40 +54,29 @@ def score_edge(source: Embeddings, target: Embeddings, pairing: Pairing, factors
     Raises:
         AlignmentError: A pool is too short to be shifted by more than the scene's memory, or not finite.
     """
-    shared, r2 = shared_r2(source, target, pairing, factors)
-    ridge, null = 0.0, shared_r2(*at_other_times(source, target), pairing, factors)[1]
+    found, null = find_edge(source, target, pairing), find_edge(*at_other_times(source, target), pairing)
+    ridge = 0.0
     if j := target.core_dim:
         x, y = pairing.fit_pairs(source, target)
         held = pairing.held_out(source, target)
         ridge = factor_r2(fit_ridge(x, y[:, :j])(held.source.double()), held.target[:, :j], factors)
-    if shared is None:
-        return Edge(0.0, 0, r2, ridge, null)
-    held = pairing.held_out(source, target).leading(source.core_dim, j)
-    accepted = shared.dim > 0 and shared.r2(held.source, held.target) > 0
-    return Edge(float(accepted), shared.dim, r2, ridge, null)
+    shared_dim = 0 if found is None else found[0].dim
+    return Edge(
+        float(judge(found).accepts), shared_dim, shared_r2(found, factors), ridge, shared_r2(null, factors)
+    )
 
 
-def shared_r2(
-    source: Embeddings, target: Embeddings, pairing: Pairing, factors: int
-) -> tuple[SharedSubspace | None, float]:
-    """Return what two cores share, None where an agent has no core, and the R2 of its map, see `factor_r2`.
+def shared_r2(found: tuple[SharedSubspace, HeldOut] | None, factors: int) -> float:
+    """Return the R2 of the map of what two cores share, see `factor_r2`; 0 where an agent has no core.
 
     Args:
-        source: Embeddings that are mapped, D_i dimensions.
-        target: Embeddings that are mapped to, D_j dimensions; row k of both is paired.
-        pairing: Which rows are fitted on, and which are scored.
+        found: What `find_edge` returns.
         factors: Number of factors of the scene.
-
-    Raises:
-        AlignmentError: A pool is too short to be shifted by more than the scene's memory, or not finite.
     """
-    i, j = source.core_dim, target.core_dim
-    if not (i and j):
-        return None, 0.0
-    x, y = pairing.fit_pairs(source, target)
-    held = pairing.held_out(source, target).leading(i, j)
-    shared = find_shared(x[:, :i], y[:, :j], held)
-    return shared, factor_r2(shared.map(held.source.double()), held.target, factors)
+    if found is None:
+        return 0.0
+    shared, held = found
+    return factor_r2(shared.map(held.source.double()), held.target, factors)
 
 
 def factor_r2(predicted: Tensor, target: Tensor, factors: int) -> float:

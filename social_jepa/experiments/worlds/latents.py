@@ -11,8 +11,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from agents.protocol.settings import NegotiationConfig, tick_ranges
-from agents.training.settings import GAP
+from agents.tick_plan import TickPlan
 from alignment.core import find_core
 from env.scene import Scene, SceneConfig
 from social_jepa.experiments.common.edges import Embeddings, Pairing
@@ -78,15 +77,13 @@ def find_embeddings(latents: MixedLatents, memory: int, settings: Settings) -> E
         memory: Ticks after which the slower of the two scenes no longer resembles itself.
         settings: Settings of the run.
     """
-    config: NegotiationConfig = settings.setup.negotiation
-    gap, stride = max(GAP, memory), config.stride(memory)
-    heldout, fit, start = tick_ranges(config, gap, memory)
-    found = np.arange(start, start + settings.latent_ticks)
-    firsts = np.arange(settings.setup.training.core_eval_ticks // 2)
-    pairs = found[-1] + gap + max(2, stride) * firsts[:, None] + np.arange(2)
+    ticks = TickPlan.of(settings.setup.negotiation, settings.setup.training, memory)
+    found = np.arange(ticks.train_start, ticks.train_start + settings.latent_ticks)
+    pairs = ticks.core_eval(int(found[-1]))
     later = torch.from_numpy(latents(pairs.ravel())).unflatten(0, pairs.shape)
     basis = find_core(torch.from_numpy(latents(found)), later=later)
-    anchors, held = (basis(torch.from_numpy(latents(np.array(ticks)))) for ticks in (fit, heldout))
+    pools = (ticks.fit, ticks.heldout)
+    anchors, held = (basis(torch.from_numpy(latents(np.array(pool)))) for pool in pools)
     return Embeddings(anchors, held, basis.core_dim)
 
 
